@@ -1,4 +1,4 @@
-"""Writes the OpenAPI documents and the tables of routes and fields, from the tables that the service works with.
+"""Writes the OpenAPI documents and the tables of routes and fields, from the tables that the service uses.
 
 `make docs` runs it; `make check` runs it with `--check`, which changes nothing and fails when a file is out of date.
 """
@@ -59,7 +59,7 @@ ACTION_TABLES = {"container-infra": action_fields.CONTAINER_INFRA, "container": 
 
 
 def fields_table(table: field_effects.FieldTable) -> str:
-    """A row a field."""
+    """Return a table with a row for each field."""
     rows = ["| field | what becomes of it |", "|---|---|"]
     for name, rules in sorted(table.items()):
         effects = {driver: describe_rule(rule) for driver, rule in rules.items()}
@@ -70,7 +70,7 @@ def fields_table(table: field_effects.FieldTable) -> str:
 
 
 def actions_table(tables: Mapping[str, field_effects.FieldTable]) -> str:
-    """A row an action."""
+    """Return a table with a row for each action."""
     rows = ["| action | what becomes of its fields and arguments |", "|---|---|"]
     for action, table in tables.items():
         plain = [f"`{name}`" for name, rules in table.items() if all(map(_is_plain, rules.values()))]
@@ -91,7 +91,7 @@ def _is_plain(rule: field_effects.FieldRule) -> bool:
 
 
 def describe_rule(rule: field_effects.FieldRule) -> str:
-    """What the rule says, in words."""
+    """Return the rule in words."""
     parts = []
     for values, effect in ((rule.carries, "carried out"), (rule.ignores, "without effect")):
         if values is None:
@@ -108,7 +108,7 @@ def _value(value: object) -> str:
 
 
 def routes(family: Family) -> str:
-    """A row a route."""
+    """Return a table with a row for each route."""
     rows = ["| method | path | versions | rule | beside " + family.peer + " |", "|---|---|---|---|---|"]
     for route in family.routes:
         rule = "none" if route.rule is None else f"`{route.rule}`"
@@ -127,7 +127,7 @@ def _versions(route: Route) -> str:
 
 
 def files() -> dict[pathlib.Path, str]:
-    """Everything that is written, by its place."""
+    """Return the content of each file by its path."""
     tables = [f"\n## {family.prefix}\n\n{routes(family)}\n" for family in FAMILIES]
     fields = [f"\n## {title}\n\n{fields_table(table)}\n" for title, table in FIELD_TABLES.items()]
     fields += [f"\n## Actions of {family}\n\n{actions_table(tables)}\n" for family, tables in ACTION_TABLES.items()]
@@ -139,7 +139,7 @@ def files() -> dict[pathlib.Path, str]:
 
 
 def main() -> int:
-    """Write, or with `--check` compare."""
+    """Write the files; with `--check` compare them."""
     stale = {path: text for path, text in files().items() if not path.is_file() or path.read_text() != text}
     if sys.argv[1:] == ["--check"]:
         for path in stale:

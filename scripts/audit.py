@@ -1,7 +1,7 @@
-"""Known weaknesses of what the lock pins: pip-audit, and how much of it could be asked.
+"""Reports known weaknesses of the locked packages: runs pip-audit, and counts the packages that it could ask about.
 
-The argument is the path of pip-audit. The exit status is 1 if anything pinned has a known weakness. Where the package
-index serves no advisories (a mirror may not), nothing is found, and that is said in so many words.
+The argument is the path of pip-audit. The exit status is 1 if a locked package has a known weakness. If the package
+index serves no advisories (a mirror may not), nothing is found, and the output says so.
 """
 
 import json

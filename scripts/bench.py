@@ -1,8 +1,8 @@
-"""The table of speed and memory; `make bench` prints it.
+"""The benchmark of speed and memory; `make bench` prints its table.
 
-It starts `jeroboam up` on a state of its own, measures the real thing from outside (CPU from the kernel's accounts of
-the server process, wall time of whole operations), and sets each figure beside its bound and the peers' figures.
-Neighbours: `measure`, what it is measured with; `bench_kubernetes`, the lines of real Kubernetes clusters.
+The script starts `jeroboam up` with a state folder of its own and measures the service from outside: CPU from the
+kernel's accounts of the server process, wall time of whole operations. Each figure is shown with its bound and the
+peers' figures. Neighbours: `measure`, the measuring tools; `bench_kubernetes`, the lines of real Kubernetes clusters.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from jeroboam.store import Store
 
 MANY = 100
 MOST = 1000
-# How often a container that is being made is asked after: more often, and the asking is what is measured.
+# The pause between two requests for a container in creation. A shorter one would measure the requests.
 POLL_SECONDS = 0.01
 REQUESTS = 200
 LATEST = "container-infra latest"
@@ -63,7 +63,7 @@ resync_seconds = 3600
 
 
 def clusters(service: RunningService) -> None:
-    """POST to CREATE_COMPLETE on real nodes."""
+    """Measure POST to CREATE_COMPLETE on real nodes."""
     path = "/container-infra/v1/clusters"
     took = []
     for number in range(3):
@@ -82,7 +82,7 @@ def clusters(service: RunningService) -> None:
 
 
 def containers(service: RunningService) -> None:
-    """POST to Running, beside the Engine's own create and start; the two in turn, so that both meet the same noise."""
+    """Measure POST to Running, and the Engine's own create and start, alternately, so that both have the same noise."""
     ours, engine = [], []
     for _ in range(10):
         engine.append(asyncio.run(_engine_start()))
@@ -123,7 +123,7 @@ def _until_settled(service: RunningService, wanted: int) -> None:
 
 
 def lists(service: RunningService) -> None:
-    """The server's CPU for what clients poll."""
+    """Measure the server's CPU for what clients poll."""
     template = {"name": "fake", "coe": "fake", "driver": "fake", "image_id": "swarm-node", "flavor_id": "m1.small"}
     service.call("POST", "/container-infra/v1/clustertemplates", template)
     path = "/container-infra/v1/clusters"
@@ -179,7 +179,7 @@ def lists(service: RunningService) -> None:
 
 
 def writes(service: RunningService) -> None:
-    """The server's CPU for wishes. Leases keep the cluster loop away, but from what a create sets off."""
+    """Measure the server's CPU for wishes. Leases stop the cluster loop, except for the work that a create starts."""
     path = "/container-infra/v1/clusters"
     made = [cluster["uuid"] for cluster in service.call("GET", f"{path}?limit={MANY}")["clusters"]]
     size = [{"op": "replace", "path": "/node_count", "value": 2}]
@@ -198,7 +198,7 @@ def writes(service: RunningService) -> None:
 
 
 async def _hold(service: RunningService, uuids: Sequence[str]) -> None:
-    """Take the clusters' leases for longer than anything here takes."""
+    """Take the clusters' leases for longer than the benchmark takes."""
     async with _store(service) as store, store.write() as tx:
         for each in uuids:
             assert await tx.leases("cluster").claim(each, "bench", 3600)
@@ -206,14 +206,14 @@ async def _hold(service: RunningService, uuids: Sequence[str]) -> None:
 
 @contextlib.asynccontextmanager
 async def _store(service: RunningService) -> AsyncIterator[Store]:
-    """The service's store, from beside it."""
+    """Open the service's store from outside the service."""
     store = Store(f"sqlite+aiosqlite:///{service.state}/jeroboam.db", clock=SystemClock(), bus=MemoryBus())
     yield store
     await store.close()
 
 
 async def _put_clusters(service: RunningService, count: int) -> None:
-    """More clusters like those that are there, put into the store beside the running service."""
+    """Add copies of the cluster `c0` to the store beside the running service."""
     async with _store(service) as store:
         async with store.read() as tx:
             [like] = await tx.clusters.select(name="c0")
@@ -228,7 +228,7 @@ async def _put_clusters(service: RunningService, count: int) -> None:
 
 
 async def _put_containers(service: RunningService, count: int) -> None:
-    """Rows of containers that ended, put into the store beside the running service."""
+    """Add rows of stopped containers to the store beside the running service."""
     project = service.call("GET", "/container-infra/v1/clusters/detail?limit=1")["clusters"][0]["project_id"]
     async with _store(service) as store, store.write() as tx:
         for number in range(count):
@@ -247,7 +247,7 @@ async def _put_containers(service: RunningService, count: int) -> None:
 
 
 def main(*names: str) -> int:
-    """Measure all of it but what takes many minutes, or these parts; print, remove everything."""
+    """Measure these parts, or all but those that take many minutes. Print the table and remove everything."""
     usual = (clusters, containers, kubernetes, kubernetes_masters, kubernetes_twenty, lists, writes)
     parts = {part.__name__: part for part in (*usual, kubernetes_upgrade, kubernetes_hundred)}
     if set(names) - set(parts):

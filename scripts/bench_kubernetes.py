@@ -1,6 +1,6 @@
-"""The benchmark's lines of real Kubernetes clusters: how fast they come, grow, are renewed and go, and what they weigh.
+"""The benchmark's lines of real Kubernetes clusters: times of create, resize, upgrade and delete, and memory.
 
-`CREATE_COMPLETE` is what it says here: every node is ready, and the pods of each reach those of the others. Neighbours:
+`CREATE_COMPLETE` means here: every node is ready, and the pods of each node reach those of the others. Neighbours:
 `bench`, `measure`.
 """
 
@@ -26,13 +26,13 @@ SERVE = "mkdir -p /www; echo served >/www/index.html; exec httpd -f -p 80 -h /ww
 
 
 class BenchSkipped(Exception):
-    """The service does not do that here; its text says why."""
+    """The service cannot do that here; the text says why."""
 
 
 def create(
     service: RunningService, name: str, masters: int, workers: int, template: str = "kubernetes"
 ) -> tuple[str, float]:
-    """A cluster's uuid, and the seconds from the request to the first answer that shows it complete."""
+    """Return a cluster's uuid, and the seconds from the request to the first answer that shows it complete."""
     body = {"name": name, "cluster_template_id": template, "master_count": masters, "node_count": workers}
     body |= {"master_lb_enabled": masters > 1}
     started = time.monotonic()
@@ -49,14 +49,14 @@ def create(
 
 
 def settled(service: RunningService, uuid: str) -> dict[str, object]:
-    """The cluster, once nothing is in progress."""
+    """Return the cluster, once no operation is in progress."""
     while (seen := service.call("GET", f"{PATH}/{uuid}"))["status"].endswith("IN_PROGRESS"):
         time.sleep(POLL_SECONDS)
     return seen
 
 
 def delete(service: RunningService, uuid: str) -> float:
-    """Seconds until the cluster is gone."""
+    """Return the seconds until the cluster is gone."""
     started = time.monotonic()
     service.call("DELETE", f"{PATH}/{uuid}")
     while True:
@@ -70,7 +70,7 @@ def delete(service: RunningService, uuid: str) -> float:
 
 
 def resize(service: RunningService, uuid: str, workers: int) -> float:
-    """Seconds until the default group has so many nodes."""
+    """Return the seconds until the default group has `workers` nodes."""
     started = time.monotonic()
     service.call("POST", f"{PATH}/{uuid}/actions/resize", {"node_count": workers}, LATEST)
     seen = settled(service, uuid)
@@ -79,13 +79,13 @@ def resize(service: RunningService, uuid: str, workers: int) -> float:
 
 
 def nodes(uuid: str) -> list[str]:
-    """The containers that the cluster's nodes are."""
+    """Return the ids of the containers of the cluster's nodes."""
     words = ["docker", "ps", "-q", "--no-trunc", "--filter", f"label=jeroboam.cluster={uuid}"]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
 
 
 def memory(container: str) -> float:
-    """MiB that the kernel accounts to all of the container's processes, without pages that mirror files."""
+    """Return the MiB that the kernel accounts to the container's processes, without cached pages of files."""
     old = pathlib.Path(f"/sys/fs/cgroup/memory/docker/{container}")
     if old.exists():
         stat, used, cached = old / "memory.stat", old / "memory.usage_in_bytes", "total_cache"
@@ -97,7 +97,7 @@ def memory(container: str) -> float:
 
 
 def kubernetes(service: RunningService) -> None:
-    """One node, three nodes, what they weigh, one more, and none."""
+    """Measure one node and three nodes: create, memory, one more node, delete."""
     try:
         alone = [create(service, f"one{number}", 1, 0) for number in range(3)]
         add(service, "POST cluster to COMPLETE, 1 Kubernetes node", statistics.median(took for _, took in alone), 7)
@@ -123,22 +123,22 @@ def kubernetes(service: RunningService) -> None:
 
 
 def kubernetes_masters(service: RunningService) -> None:
-    """Three masters behind a load balancer."""
+    """Measure three masters behind a load balancer."""
     sized(service, 3, 2, 20)
 
 
 def kubernetes_twenty(service: RunningService) -> None:
-    """Many workers at once."""
+    """Measure twenty workers."""
     sized(service, 1, 20, 20, "CERN, Magnum: 16 nodes 4 min")
 
 
 def kubernetes_hundred(service: RunningService) -> None:
-    """Very many: minutes, and 7 GiB."""
+    """Measure a hundred workers: minutes, and 7 GiB."""
     sized(service, 1, 100, 120, "CERN, Magnum: 128 nodes 5.5 min")
 
 
 def sized(service: RunningService, masters: int, workers: int, bound: float, peer: str = "") -> None:
-    """One cluster of that size, once."""
+    """Measure one create of a cluster of that size."""
     what = f"POST cluster to COMPLETE, {masters} + {workers} Kubernetes nodes"
     try:
         uuid, took = create(service, f"sized{masters}-{workers}", masters, workers)
@@ -150,19 +150,19 @@ def sized(service: RunningService, masters: int, workers: int, bound: float, pee
 
 
 def add(service: RunningService, what: str, seconds: float, bound: float, peer: str = "") -> None:
-    """A line of the table, shown at once too: the rest takes a while."""
+    """Add a line to the table and print it at once, since the rest takes a while."""
     console.print(f"{what}: {seconds:.2f} s")
     service.rows.append(Row(what, seconds, "s", bound, peer))
 
 
 def skip(service: RunningService, what: str, bound: float, why: Exception) -> None:
-    """A line that could not be measured."""
+    """Add a line that could not be measured."""
     service.rows.append(Row(what, None, "s", bound, str(why)))
 
 
 @dataclass
 class Asker:
-    """Somebody who asks a service without end, on whichever node answers first."""
+    """A client that asks a service continuously, on its nodes until one answers."""
 
     addresses: list[str]
     ended: threading.Event = field(default_factory=threading.Event)
@@ -194,7 +194,7 @@ def served(address: str) -> bool:
 
 
 def kubernetes_upgrade(service: RunningService) -> None:
-    """From one minor version to the next, under a Deployment of two replicas that is asked throughout."""
+    """Measure an upgrade by one minor version while a client asks a Deployment of two replicas."""
     what = f"upgrade of 1 + 2 from {OLD} to {NEW}"
     template = {"coe": "kubernetes", "image_id": "kubernetes-node", "flavor_id": "m1.small"}
     try:
@@ -224,13 +224,13 @@ def kubernetes_upgrade(service: RunningService) -> None:
 
 
 def kubectl(service: RunningService, *words: str, given: str = "") -> None:
-    """What a user would do there."""
+    """Run the cluster's kubectl as a user would."""
     command = [BIN / "jeroboam", "kubectl", "--state", service.state, "upgraded", *words]
     subprocess.run(command, input=given, text=True, check=True, capture_output=True)
 
 
 def workload() -> dict[str, object]:
-    """Two replicas on different nodes behind a node port, of which a drain takes one at a time."""
+    """Return two replicas on different nodes behind a node port. A drain takes one at a time."""
     labels = {"app": "web"}
     probe = {"tcpSocket": {"port": 80}, "periodSeconds": 1}
     linger = {"preStop": {"exec": {"command": ["sleep", "5"]}}}
@@ -251,5 +251,5 @@ def workload() -> dict[str, object]:
 
 
 def made(version: str, kind: str, spec: dict[str, object]) -> dict[str, object]:
-    """An object called `web`."""
+    """Return an object called `web`."""
     return {"apiVersion": version, "kind": kind, "metadata": {"name": "web"}, "spec": spec}

@@ -26,7 +26,7 @@ from jeroboam.settings import default_cache
 
 VERSION = "v1.36.3"
 IMAGES = "registry.k8s.io/e2e-test-images"
-# One test pulls it, whatever a node has: the cluster's own registry is asked for it first.
+# One test always pulls this image, and asks the cluster's own registry first.
 PULLED = "kitten:1.8"
 REGISTRY = "10.254.0.11:5000"
 COMPLETE_SECONDS = 120
@@ -51,7 +51,7 @@ PARTS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Suite:
-    """What the tests run with."""
+    """The inputs of the tests."""
 
     cache: pathlib.Path
     source: pathlib.Path
@@ -60,7 +60,7 @@ class Suite:
 
 
 def main() -> int:
-    """Run it; the exit status is 1 if a test failed or none ran."""
+    """Run the suite. Return 1 if a test failed or no test ran."""
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--focus", default="", help="A regular expression: only conformance tests with such names.")
     words.add_argument("--cache", type=pathlib.Path, default=default_cache() / f"conformance-{VERSION}")
@@ -91,7 +91,7 @@ def main() -> int:
 
 @contextlib.contextmanager
 def cluster() -> Iterator[pathlib.Path]:
-    """A kubeconfig of a cluster of 1 + 2 with the images of the suite on its nodes, until the block ends."""
+    """Give the kubeconfig of a cluster of 1 + 2 with the suite's images on its nodes, until the block ends."""
     with tempfile.TemporaryDirectory() as place:
         folder = pathlib.Path(place)
         state = folder / "state"
@@ -115,7 +115,7 @@ def cluster() -> Iterator[pathlib.Path]:
 
 
 def made(openstack: OpenStack, folder: pathlib.Path, state: pathlib.Path) -> pathlib.Path:
-    """Make the cluster and bring the images onto it."""
+    """Create the cluster and load the images onto it. Return its kubeconfig."""
     with step("a cluster of 1 + 2"):
         template = "coe cluster template create --coe kubernetes --image kubernetes-node --external-network public"
         template += " --flavor m1.large --master-flavor m1.large --registry-enabled --insecure-registry"
@@ -139,7 +139,7 @@ def made(openstack: OpenStack, folder: pathlib.Path, state: pathlib.Path) -> pat
 
 
 def run_part(suite: Suite, part: Part) -> tuple[Counter[str], list[str]]:
-    """Counts of tests by how they ended, and the names of those that failed."""
+    """Return the number of tests by outcome, and the names of failed tests."""
     reports = (REPORTS / part.name).absolute()
     reports.mkdir(parents=True, exist_ok=True)
     for old in reports.glob("*.xml"):
@@ -162,7 +162,7 @@ def run_part(suite: Suite, part: Part) -> tuple[Counter[str], list[str]]:
 
 
 def counted(folder: pathlib.Path) -> tuple[Counter[str], list[str]]:
-    """What the JUnit reports in a folder say of tests; steps of the suite itself are none."""
+    """Return the same from the JUnit reports in a folder. Steps of the suite itself do not count."""
     counts: Counter[str] = Counter()
     failed = []
     for report in sorted(folder.glob("junit*.xml")):
@@ -177,7 +177,7 @@ def counted(folder: pathlib.Path) -> tuple[Counter[str], list[str]]:
 
 
 def told(counts: Counter[str]) -> str:
-    """Counts in words."""
+    """Return the counts in words."""
     return f"{counts['passed']} of {counts['passed'] + counts['failed']} passed"
 
 

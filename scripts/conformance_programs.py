@@ -1,6 +1,6 @@
-"""Programs of the conformance suite of Kubernetes, compiled from published Go modules.
+"""Compiles the programs of the conformance suite of Kubernetes from published Go modules.
 
-They are the tests, their runner, and what runs in the images that tests ask for. Each is made once and kept.
+They are the tests, their runner, and the programs in the images that tests ask for. Each is compiled once and kept.
 Neighbours: `conformance_kubernetes`, which runs the tests.
 """
 
@@ -13,7 +13,7 @@ import subprocess
 
 from stage import StepFailed, step
 
-# Commands by what they are called here; the tests themselves are compiled another way.
+# The packages of commands by name; the tests are compiled in another way.
 PROGRAMS = {
     "ginkgo": "github.com/onsi/ginkgo/v2/ginkgo",
     "agnhost": "k8s.io/kubernetes/test/images/agnhost",
@@ -21,7 +21,7 @@ PROGRAMS = {
     "sample-apiserver": "k8s.io/sample-apiserver",
 }
 TESTS = "k8s.io/kubernetes/test/e2e"
-# What a debugger wants to know is left out: it need not be compiled.
+# Without the data for debuggers, which takes time to compile.
 SMALL = ["-gcflags=all=-dwarf=false", "-ldflags", "-s -w"]
 _STAGING = re.compile(r"^\s*(k8s\.io/[a-z0-9-]+) => \./staging/", re.MULTILINE)
 _GO = re.compile(r"^go (\S+)", re.MULTILINE)
@@ -29,7 +29,7 @@ _GODEBUG = re.compile(r"^godebug [^(\n].*|^godebug \((?:.|\n)*?\)", re.MULTILINE
 
 
 def make_programs(version: str, cache: pathlib.Path) -> pathlib.Path:
-    """Have them all in the `bin` of that folder; where the source of that version of Kubernetes lies."""
+    """Ensure all programs in the folder's `bin`. Return the path of that version's Kubernetes source."""
     source = pathlib.Path(json.loads(_go(cache, "mod", "download", "-json", f"k8s.io/kubernetes@{version}"))["Dir"])
     wanted = {name: ["build", *SMALL, "-o", "@", package] for name, package in PROGRAMS.items()}
     wanted["e2e.test"] = ["test", "-c", *SMALL, "-o", "@", TESTS]
@@ -48,10 +48,10 @@ def make_programs(version: str, cache: pathlib.Path) -> pathlib.Path:
 
 
 def _write_module(version: str, source: pathlib.Path, folder: pathlib.Path) -> None:
-    """A module that depends on that version of Kubernetes as its own repository builds it.
+    """Write a module that depends on that version of Kubernetes as its own repository builds it.
 
-    The repository replaces its staging modules by folders of its own; each is published under a version that follows
-    the repository's.
+    The repository replaces its staging modules by its own folders. Each is published under a version that follows the
+    repository's.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -1,7 +1,7 @@
-"""conformance_registry.py FOLDER NAME TAG ARCHIVE: the folder that `agnhost fake-registry-server` serves.
+"""conformance_registry.py FOLDER NAME TAG ARCHIVE: writes the folder that `agnhost fake-registry-server` serves.
 
-It holds one image, taken from an archive of `docker save`, laid out as the Kubernetes repository's own script does with
-another tool.
+The folder holds one image from an archive of `docker save`, in the layout that the Kubernetes repository's own script
+creates with another tool. Neighbour: `conformance_images.sh`.
 """
 
 import gzip
@@ -15,7 +15,7 @@ DOCKER = "application/vnd.docker."
 
 
 def write_registry(folder: pathlib.Path, tag: str, archive: pathlib.Path) -> None:
-    """Lay the one image of the archive out under that tag."""
+    """Write the one image of the archive under that tag."""
 
     def put(kind: str, content: bytes, media: str) -> dict[str, object]:
         digest = hashlib.sha256(content).hexdigest()

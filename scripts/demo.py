@@ -1,8 +1,8 @@
-"""The main job, end to end, with the published clients against real things; `make demo` runs it.
+"""The demonstration: the main job, end to end, with the published clients on real systems; `make demo` runs it.
 
-It starts `jeroboam up` on a state folder of its own, types what a user would type, checks what it sees, shows each
-step with its time, removes everything and leaves nothing. The exit status is 0 only if every step was seen to work.
-Neighbours: `stage`, what it is told with; `demo_kubernetes`, its second half, whose node image is made meanwhile.
+The script starts `jeroboam up` with a state folder of its own, types what a user would type, checks the output, shows
+each step with its time, and removes everything. The exit status is 0 only if every step worked.
+Neighbours: `stage`, the tools; `demo_kubernetes`, the second half, whose node image is built during the first.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ REPLICAS = 4
 
 
 def swarm(openstack: OpenStack, folder: pathlib.Path) -> None:
-    """A Swarm of three, used, grown and looked at."""
+    """Show a Swarm of three nodes: create, use, resize, look."""
     with step("a Swarm of 1 + 2 nodes, from the request to CREATE_COMPLETE"):
         said = openstack("coe cluster create --cluster-template swarm --master-count 1 --node-count 2 demo")
         if "accepted" not in said:
@@ -117,7 +117,7 @@ def _service(docker: list[str]) -> None:
 
 
 def _asked(address: str, port: int) -> str:
-    """What is served there."""
+    """Return the server's answer."""
     end = time.monotonic() + 5
     while time.monotonic() < end:
         with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=2) as connection:
@@ -127,7 +127,7 @@ def _asked(address: str, port: int) -> str:
 
 
 def top(environment: dict[str, str]) -> dict[str, list[list[str]]]:
-    """The processes, by python-zunclient's own call: its command line prints them with Python 2's `print`."""
+    """Return the processes by python-zunclient's own call: its command line prints them with Python 2's `print`."""
     ask = (
         "import json, openstack; from zunclient.client import Client;"
         "session = openstack.connect().session;"
@@ -137,7 +137,7 @@ def top(environment: dict[str, str]) -> dict[str, list[list[str]]]:
 
 
 def containers(openstack: OpenStack, environment: dict[str, str]) -> None:
-    """A container through its whole life."""
+    """Show the whole life of a container."""
     show = "appcontainer show hello -c status -f value"
 
     def to(status: str, command: str) -> None:
@@ -169,7 +169,7 @@ def containers(openstack: OpenStack, environment: dict[str, str]) -> None:
 
 
 def main(*options: str) -> int:
-    """Everything in order; with `--quick` all but Kubernetes."""
+    """Run everything in order; with `--quick` all but Kubernetes."""
     if set(options) - {"--quick"}:
         console.print(f"{' '.join(options)}: the one option is --quick")
         return 2

@@ -1,6 +1,6 @@
 """The second half of the demonstration: a Kubernetes cluster, from its node image to its last node.
 
-The node image is made from the first second on, beside the first half: minutes the first time, seconds afterwards.
+The node image is built during the first half: minutes the first time, seconds afterwards.
 Neighbours: `demo`, `stage`.
 """
 
@@ -15,17 +15,17 @@ from stage import BIN, COMPLETE_SECONDS, OpenStack, StepFailed, console, expect,
 from jeroboam.nodeimages.kubectl import find_cached
 from jeroboam.settings import default_cache
 
-# Go compiles half an hour long on a slow machine.
+# Go compiles for half an hour on a slow machine.
 IMAGE_SECONDS = 1800
 IMAGE = "docker.io/library/busybox:latest"
 SERVE = "mkdir -p /www; echo served by $(hostname) >/www/index.html; exec httpd -f -p 80 -h /www"
-# Names are known, and a new service is reached, some moments after a cluster is complete.
+# Names can be resolved, and a new service can be reached, some moments after a cluster is complete.
 ASKED = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 web 80 | grep served"
 ASK = f'timeout 20 sh -c "until {ASKED}; do sleep 0.3; done"'
 
 
 class ImageBuild:
-    """The node image, being made by a process of its own; each line that it prints is shown."""
+    """The build of the node image in a process of its own. Each line of its output is shown."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -42,49 +42,49 @@ class ImageBuild:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._lines.append(line)
-            # What was there already is worth no line here.
+            # Parts that exist already are not shown.
             if "there already" not in line:
                 console.print(f"            node image | {line.rstrip()}", style="dim", markup=False)
 
     def wait(self) -> None:
-        """Until it is there."""
+        """Wait until the node image is built."""
         if self._process.wait(timeout=IMAGE_SECONDS) != 0:
             self._reader.join(timeout=5)
             raise StepFailed(f"jeroboam node-image build kubernetes: {''.join(self._lines)}")
 
     def stop(self) -> None:
-        """What was finished is kept; the next run goes on from there."""
+        """Stop the build. Finished parts are kept; the next run continues from them."""
         if self._process.poll() is None:
             self._process.terminate()
             self._process.wait(timeout=30)
 
 
 class Kubectl:
-    """kubectl, with what `openstack coe cluster config` wrote."""
+    """kubectl, with the configuration that `openstack coe cluster config` wrote."""
 
     def __init__(self, config: pathlib.Path, version: str) -> None:
-        # The one that the node image was made with is of the cluster's version.
+        # The kubectl of the node image's build has the cluster's version.
         self._program = find_cached(default_cache(), version) or "kubectl"
         self._config = config
 
     def __call__(self, *words: str) -> str:
-        """What it printed; the command is shown as a user would type it."""
+        """Return the output; the command is shown as a user would type it."""
         console.print(f"            kubectl {shlex.join(words)}", style="dim", markup=False)
         return self.quietly(*words)
 
     def quietly(self, *words: str) -> str:
-        """What it printed, for looking at the same thing again and again."""
+        """Return the output without showing the command, for repeated looks."""
         return run(self._program, "--kubeconfig", self._config, *words)
 
     def ready(self) -> list[bool]:
-        """Whether nodes are ready, one by one."""
+        """Return for each node whether it is ready."""
         nodes = json.loads(self.quietly("get", "nodes", "-o", "json"))["items"]
         conditions = [{each["type"]: each["status"] for each in node["status"]["conditions"]} for node in nodes]
         return [each["Ready"] == "True" for each in conditions]
 
 
 def kubernetes(openstack: OpenStack, folder: pathlib.Path) -> None:
-    """A cluster of three nodes, used, grown and looked at."""
+    """Show a cluster of three nodes: create, use, resize, look."""
     show = "coe cluster show kube -f value"
 
     def until_status(wanted: str) -> None:
@@ -111,7 +111,7 @@ def kubernetes(openstack: OpenStack, folder: pathlib.Path) -> None:
 
 
 def _served(kubectl: Kubectl, folder: pathlib.Path) -> None:
-    """A pod that serves, a service before it, and a pod on another node that asks."""
+    """Show a pod that serves, a service in front of it, and a pod on another node that asks."""
     container = {"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", SERVE]}
     labels = {"app": "web"}
     pods = {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]}}

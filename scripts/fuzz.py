@@ -1,7 +1,7 @@
-"""Sends requests by the thousand to the application in process, and says what was wrong with answers; `make fuzz`.
+"""Sends thousands of requests to the application in process and reports wrong answers; `make fuzz`.
 
 Twenty thousand go to the container-infra family, spread over all its versions, and a fifth of that to the container
-family. Neighbour: `tests/api/fuzz.py` makes and judges them.
+family. Neighbour: `tests/api/fuzz.py`, which creates the requests and checks the answers.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from tests.api.fuzz import Range, versions_of
 
 
 def main(count: int = 20_000) -> int:
-    """Send, print; the exit status is 1 if any answer was not as documented."""
+    """Send the requests and print the result. Return 1 if any answer was not as documented."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     started = time.monotonic()
     with asyncio.Runner() as runner, tempfile.TemporaryDirectory(prefix="jeroboam-fuzz-") as folder:

@@ -1,7 +1,7 @@
-"""House rules that no linter knows, read off the syntax tree; `make check` runs it.
+"""House rules that no linter has, checked on the syntax tree; `make check` runs it.
 
-Within a transaction nothing is awaited but the transaction: a call to the outside world there would hold the
-database's only writer for as long as the world likes.
+Code within a transaction awaits only the transaction. A call to another system there would hold the database's only
+writer until that system answers.
 """
 
 import ast
@@ -10,7 +10,7 @@ import sys
 
 
 def _opens(item: ast.withitem) -> str | None:
-    """The name under which a `with` item opens a transaction of the store."""
+    """Return the name under which a `with` item opens a transaction of the store."""
     call = item.context_expr
     if not (
         isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in {"read", "write"}
@@ -22,7 +22,7 @@ def _opens(item: ast.withitem) -> str | None:
 
 
 def _foreign(block: ast.AsyncWith, name: str) -> list[ast.Await]:
-    """What is awaited in the block and has nothing to do with the transaction of that name."""
+    """Return the awaits in the block that do not use the transaction of that name."""
     found = []
     for statement in block.body:
         for node in ast.walk(statement):
@@ -34,7 +34,7 @@ def _foreign(block: ast.AsyncWith, name: str) -> list[ast.Await]:
 
 
 def main() -> int:
-    """Print what breaks a rule; the exit status is 1 if anything does."""
+    """Print the violations. Return 1 if there are any."""
     broken = []
     for path in sorted(pathlib.Path("src").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

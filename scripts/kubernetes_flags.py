@@ -1,7 +1,7 @@
-"""Writes the list of options that Kubernetes' programs have, from the programs themselves.
+"""Writes the list of options of Kubernetes' programs, from the programs themselves.
 
-Run it with the folders of the programs of each version that there is a node image for (`~/.cache/jeroboam/kube-*`),
-when one is added: what all of them have is what users may be let set.
+Run it for each new version with the folders of the programs of all versions that have a node image
+(`~/.cache/jeroboam/kube-*`). Users may be allowed the options that all versions have.
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""What the benchmark measures with: a service of its own, a member's requests to it, and the kernel's accounts.
+"""The tools of the benchmark: a service of its own, a member's requests to it, and the kernel's accounts.
 
 Neighbours: `bench`, `bench_kubernetes`.
 """
@@ -30,13 +30,13 @@ class Row:
 
     what: str
     seen: float | None
-    """None where it could not be measured; `peer` says why."""
+    """None if there is no measurement; `peer` says why."""
     unit: str
     bound: float | None
     peer: str = ""
 
     def cells(self, units: "Units") -> tuple[str, ...]:
-        """As the table shows it."""
+        """Return the cells of the table."""
         bound = "" if self.bound is None else f"≤ {self.bound:g} {self.unit}"
         if self.seen is None:
             return self.what, "", "", bound, "[yellow]skipped[/yellow]", self.peer
@@ -58,12 +58,12 @@ class Units:
     """A fixed piece of work on this machine, so that figures of two machines can be compared."""
 
     cpu_ms: float
-    """CPU of hashing 32 MiB and of writing and reading 1,000 objects of JSON."""
+    """The CPU time to hash 32 MiB and to write and read 1,000 objects of JSON."""
     engine_seconds: float
-    """What the Engine takes to create and start a container."""
+    """The Engine's time to create and start a container."""
 
     def describe(self, value: float, unit: str) -> str:
-        """A figure in units: of CPU where it is in milliseconds, of the Engine's start where it is in seconds."""
+        """Return a figure in units: milliseconds in units of CPU, seconds in units of the Engine's start."""
         match unit:
             case "ms":
                 return f"{value / self.cpu_ms:.3f} cpu"
@@ -74,7 +74,7 @@ class Units:
 
 
 def measure_cpu(times: int = 5) -> float:
-    """The least CPU that the fixed piece of work took, in milliseconds."""
+    """Return the least CPU time of the fixed piece of work, in milliseconds."""
     content = bytes(1 << 20)
     objects = [
         {"uuid": f"{number:032x}", "labels": {"a": "b", "c": str(number)}, "nodes": [number] * 8}
@@ -103,7 +103,7 @@ class RunningService:
     rows: list[Row] = field(default_factory=list)
 
     def call(self, method: str, path: str, body: object = None, version: str = "") -> object:
-        """One request over HTTP; its JSON."""
+        """Send one request over HTTP; return the answer's JSON."""
         headers = {"X-Auth-Token": self.token, "Content-Type": "application/json", "OpenStack-API-Version": version}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.api + path, data=data, method=method, headers=headers)
@@ -112,12 +112,12 @@ class RunningService:
         return json.loads(text) if text else None
 
     def cpu(self, work: Callable[[], object], times: int) -> float:
-        """Milliseconds of the server's CPU for one of so many."""
+        """Return the server's CPU time for one of `times` calls, in milliseconds."""
         work()
         return self.cpu_of([work] * times)
 
     def cpu_of(self, works: Sequence[Callable[[], object]]) -> float:
-        """Milliseconds of the server's CPU for one of these."""
+        """Return the server's CPU time for one of these calls, in milliseconds."""
         before = _ticks(self.process.pid)
         for work in works:
             work()
@@ -130,7 +130,7 @@ def _ticks(pid: int) -> int:
 
 
 def rss(pid: int) -> float:
-    """MiB of the process and of all that it started."""
+    """Return the MiB of the process and of all processes that it started."""
     pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
     children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20 + sum(rss(int(child)) for child in children)
@@ -151,7 +151,7 @@ def _login(state: pathlib.Path) -> str:
 
 @contextlib.contextmanager
 def up(state: pathlib.Path, config: pathlib.Path) -> Iterator[RunningService]:
-    """The service, once a member's first request was answered."""
+    """Give the service, once a member's first request was answered."""
     listen = ["--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"]
     (state / "addresses.json").unlink(missing_ok=True)
     started = time.monotonic()

@@ -1,7 +1,7 @@
 """Measures the names of the tree against docs/decisions/0014; `make check` runs it.
 
-Two shares are printed: of variables and arguments that are stand-ins (`it`, `said`, `found`) and of functions that
-are called by a bare participle (`made`, `told`). Both have a limit. Names that the decision retired are refused.
+Two shares are printed: of variables and arguments that are stand-ins (`it`, `said`, `found`) and of functions whose
+name is a bare participle (`made`, `told`). Both have a limit. Names that the decision retired are refused.
 `--list [PATH-PREFIX …]` prints each of them with its place.
 """
 
@@ -29,7 +29,7 @@ _NOUNS = frozenset(
     "nothing observed open padding pending ping proceed rating reading remaining ring seed setting shed speed string "
     "timing warning warnings weaken wording".split()
 )
-# Verbs whose participle is spelt like them.
+# Verbs that are spelt like their participle.
 _VERBS = frozenset("bring embed feed need open ping proceed read seed".split())
 _RENAMES = pathlib.Path("docs/decisions/0014-renames.md")
 _ROW = re.compile(r"^\| `([\w.]+)` \| `(\w+)` \| `\w+` \|$", re.MULTILINE)
@@ -44,18 +44,18 @@ def is_participle(word: str) -> bool:
 
 
 def is_stand_in(name: str) -> bool:
-    """Whether a variable of that name does not say what it holds; constants are not meant."""
+    """Whether a variable's name does not say what the variable holds. Constants do not count."""
     plain = name.strip("_")
     return plain in _STAND_INS or is_participle(plain)
 
 
 def is_bare(name: str) -> bool:
-    """Whether a function of that name is called by a participle, as `made`, `asked_for` and `_seen` are."""
+    """Whether a function's name is a participle, as `made`, `asked_for` and `_seen` are."""
     return is_participle(name.strip("_").partition("_")[0])
 
 
 def list_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and name of each variable and argument, but for those of comprehensions."""
+    """Yield line and name of each variable and argument, except those of comprehensions."""
     comprehended = {
         id(target) for node in ast.walk(tree) if isinstance(node, ast.comprehension) for target in ast.walk(node.target)
     }
@@ -67,14 +67,14 @@ def list_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def list_functions(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and name of each function and method."""
+    """Yield line and name of each function and method."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.lineno, node.name
 
 
 def list_retired(trees: dict[str, ast.Module]) -> Iterator[str]:
-    """Modules, classes, functions and constants that go by a name which the table of renames retired."""
+    """Yield modules, classes, functions and constants whose name is retired in the table of renames."""
     modules = {path.removeprefix("src/jeroboam/").removesuffix(".py").replace("/", "."): path for path in trees}
     text = _RENAMES.read_text()
     for old in _MODULE_ROW.findall(text.partition("## Classes")[0]):
@@ -87,7 +87,7 @@ def list_retired(trees: dict[str, ast.Module]) -> Iterator[str]:
 
 
 def list_definitions(tree: ast.Module) -> set[str]:
-    """What a module defines at its top."""
+    """Return the names that a module defines at its top level."""
     definitions = {
         node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     }
@@ -96,7 +96,7 @@ def list_definitions(tree: ast.Module) -> set[str]:
 
 
 def main() -> int:
-    """Print the shares, or with `--list` the places; the exit status is 1 above a limit."""
+    """Print the shares, or with `--list` the places. Return 1 above a limit."""
     prefixes = tuple(sys.argv[2:]) or ("src",)
     trees = {
         str(path): ast.parse(path.read_text())

@@ -18,7 +18,7 @@ WHO = {"role:admin": "the admin role", "!": "nobody"}
 
 
 def options() -> str:
-    """A row an option."""
+    """Return a table with a row for each option."""
     rows = ["| group | option | default | values | what it is |", "|---|---|---|---|---|"]
     for group, members in GROUPS.items():
         for option in members:
@@ -44,7 +44,7 @@ def _values(option: Any) -> str:
 
 
 def rules(family: Mapping[str, str]) -> str:
-    """A row a default, with the rules that have it."""
+    """Return a table with a row for each default, with its rules."""
     by_check = defaultdict(list)
     for rule, check in family.items():
         by_check[check].append(f"`{rule}`")
@@ -64,7 +64,7 @@ def _who(check: str) -> str:
 
 
 def filled(text: str, tables: Mapping[str, str]) -> str:
-    """The text with each table between its two markers. Raises `LookupError` for a marker that is not there."""
+    """Return the text with each table between its two markers. Raises `LookupError` for a missing marker."""
     for name, table in tables.items():
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         if start not in text or end not in text:
@@ -75,7 +75,7 @@ def filled(text: str, tables: Mapping[str, str]) -> str:
 
 
 def main() -> int:
-    """Write, or with `--check` compare."""
+    """Write the tables; with `--check` compare them."""
     tables = {
         "options": options(),
         "container-infra rules": rules(CONTAINER_INFRA),

@@ -1,8 +1,8 @@
-"""Breaks one seam at a time in a copy of the tree, and sees that `make check` refuses it.
+"""Breaks one seam at a time in a copy of the tree, and tests that `make check` refuses the copy.
 
 A seam is where parts meet that do not import each other: a driver and its contract, the loader and a driver, the
-operator's options and their readers. `make sabotage` runs it; it takes some minutes, since each break is checked by
-mypy with strict settings. Exit status 1 names a break that nothing refused.
+operator's options and their readers. `make sabotage` runs it; it takes some minutes, since mypy with strict settings
+checks each break. Exit status 1 names a break that nothing refused.
 """
 
 import dataclasses
@@ -118,14 +118,14 @@ BREAKS = (
 
 
 def write(file: pathlib.Path, text: str, clock: Iterator[int]) -> None:
-    """Write a file with a later time than any before: mypy takes one of the same second and size for unchanged."""
+    """Write a file with a later time than any before: mypy takes a file of the same second and size for unchanged."""
     file.write_text(text)
     seconds = next(clock)
     os.utime(file, (seconds, seconds))
 
 
 def copy_tree(into: pathlib.Path) -> None:
-    """A copy of what is checked."""
+    """Copy the checked files."""
     for name in COPIED:
         source = pathlib.Path(name)
         if source.is_dir():
@@ -135,7 +135,7 @@ def copy_tree(into: pathlib.Path) -> None:
 
 
 def is_refused(tree: pathlib.Path) -> str:
-    """The first line with which a check refuses the tree; empty when every check passes."""
+    """Return the first line with which a check refuses the tree; empty if every check passes."""
     programs = pathlib.Path(sys.executable).parent
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tree / "src")}
     for command in (["mypy"], ["lint-imports", "--no-cache"]):
@@ -154,7 +154,7 @@ def is_refused(tree: pathlib.Path) -> str:
 
 
 def main() -> int:
-    """Print for each break what refused it."""
+    """Print what refused each break. Return 1 for a miss."""
     missed, clock = 0, itertools.count(int(time.time()), 10)
     with tempfile.TemporaryDirectory() as folder:
         tree = pathlib.Path(folder)

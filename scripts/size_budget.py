@@ -1,6 +1,6 @@
-"""Hold the size budget: a file stays under 400 lines and a function under 60.
+"""Checks the size budget: a file stays under 400 lines and a function under 60.
 
-A file that is longer is a flat table or one story that would not be easier to read in two; LONGER has the reason.
+A longer file is a flat table, or one story that would not be easier to read in two files; LONGER has the reason.
 """
 
 import ast
@@ -16,7 +16,7 @@ LONGER = {
 
 
 def main() -> int:
-    """Print what is over the budget; the exit status is 1 if anything is."""
+    """Print what exceeds the budget. Return 1 if anything does."""
     over = []
     for root in ("src", "tests", "scripts"):
         for path in sorted(pathlib.Path(root).rglob("*.py")):

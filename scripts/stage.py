@@ -1,4 +1,4 @@
-"""What a demonstration is told with: steps with their times, a client at its prompt, a service, waiting until it is so.
+"""The tools of a demonstration: timed steps, an interactive client, a service, waits.
 
 Neighbours: `demo`, and `demo_kubernetes`, its second half.
 """
@@ -28,7 +28,7 @@ class StepFailed(Exception):
 
 @contextlib.contextmanager
 def step(title: str) -> Iterator[None]:
-    """One line while it runs, and its time when it is done."""
+    """Show the title during the step, and its time at the end."""
     started = time.monotonic()
     with console.status(title):
         yield
@@ -51,12 +51,12 @@ class OpenStack:
         )
 
     def __call__(self, command: str) -> str:
-        """What the command printed; it is shown as a user would type it."""
+        """Return the output of the command, which is shown as a user would type it."""
         console.print(f"[dim]            openstack {command}[/dim]")
         return self.quietly(command)
 
     def quietly(self, command: str) -> str:
-        """What the command printed; for looking at the same thing again and again."""
+        """Return the output of the command without showing the command, for repeated looks."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{command}\n!echo {SENTINEL}\n")
@@ -69,7 +69,7 @@ class OpenStack:
         raise StepFailed(f"the client ended: {''.join(lines)}")
 
     def json(self, command: str) -> object:
-        """What the command printed with `-f json`."""
+        """Return what the command printed with `-f json`."""
         text = self.quietly(f"{command} -f json")
         try:
             return json.loads(text)
@@ -83,13 +83,13 @@ class OpenStack:
 
 
 def expect(seen: object, wanted: object, what: str) -> None:
-    """Both are equal, or the step failed."""
+    """Raise `StepFailed` unless both are equal."""
     if seen != wanted:
         raise StepFailed(f"{what}: {seen!r}, and not {wanted!r}")
 
 
 def until(what: str, look: Callable[[], object], wanted: object, seconds: float) -> None:
-    """Look until it is as wanted; what was seen last is in the error."""
+    """Wait until `look` returns the wanted value. The error has the last value."""
     end = time.monotonic() + seconds
     while (seen := look()) != wanted:
         if time.monotonic() > end:
@@ -100,7 +100,7 @@ def until(what: str, look: Callable[[], object], wanted: object, seconds: float)
 
 
 def run(*command: str | pathlib.Path, environment: dict[str, str] | None = None) -> str:
-    """What a command printed; it has to succeed."""
+    """Return the output of a command, which has to succeed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
     if done.returncode != 0:
         raise StepFailed(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}")
@@ -109,7 +109,7 @@ def run(*command: str | pathlib.Path, environment: dict[str, str] | None = None)
 
 @contextlib.contextmanager
 def service(state: pathlib.Path) -> Iterator[None]:
-    """`jeroboam up`, until the block ends."""
+    """Run `jeroboam up` until the block ends."""
     log = (state.parent / "up.log").open("w")
     command = [BIN / "jeroboam", "up", "--state", state, "--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"]
     process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -131,9 +131,9 @@ def service(state: pathlib.Path) -> Iterator[None]:
 
 
 def leftovers(installation: str) -> list[str]:
-    """What the Engine still has of this installation.
+    """Return the ids of the installation's objects that the Engine still has.
 
-    The network of a project counts for nothing: it stays for a minute after its last container.
+    The network of a project does not count: it stays for a minute after its last container.
     """
     label = f"label=jeroboam.installation={installation}"
     found = []

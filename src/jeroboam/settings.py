@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 
 def default_state() -> Path:
-    """`$XDG_STATE_HOME/jeroboam`, usually `~/.local/state/jeroboam`."""
+    """Return `$XDG_STATE_HOME/jeroboam`, usually `~/.local/state/jeroboam`."""
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(base) / "jeroboam"
 
 
 def default_cache() -> Path:
-    """`$XDG_CACHE_HOME/jeroboam`, usually `~/.cache/jeroboam`."""
+    """Return `$XDG_CACHE_HOME/jeroboam`, usually `~/.cache/jeroboam`."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "jeroboam"
 
@@ -247,12 +247,12 @@ class Settings:
 
 
 def _group(kind: type[T], group: cfg.ConfigOpts.GroupAttr) -> T:
-    """The group's values; a field without an option raises `cfg.NoSuchOptError`."""
+    """Return the group's values; a field without an option raises `cfg.NoSuchOptError`."""
     return kind(**{field.name: getattr(group, field.name) for field in fields(kind)})  # type: ignore[arg-type]
 
 
 def load(config: Path | None, **overrides: str | None) -> Settings:
-    """The settings from a file. Overrides are named `group__option`.
+    """Return the settings from a file. Overrides are named `group__option`.
 
     Raises `ValueError` with the option's name for an invalid value.
     """
@@ -271,13 +271,13 @@ def load(config: Path | None, **overrides: str | None) -> Settings:
 
 
 def _read(options: cfg.ConfigOpts) -> Settings:
-    # oslo.config parses a value when it is read: read all of them now, and not halfway through a start.
+    # oslo.config parses a value when it is read. Read all values now, so that a start cannot fail halfway.
     for group, members in GROUPS.items():
         for member in members:
             try:
                 getattr(options if group == "DEFAULT" else options[group], member.name)
             except cfg.ConfigFileValueError as error:
-                # The library adds where the value came from, as an object of its own.
+                # The library appends the source of the value as an object.
                 reason = str(error).partition(" is not valid: ")[2] or str(error)
                 raise ValueError(f"[{group}] {member.name}: {reason}") from error
     parse_networks(options.clusters.manifest_networks, "[clusters] manifest_networks")
@@ -313,7 +313,7 @@ def _check_bounds(containers: cfg.ConfigOpts.GroupAttr, resource: str) -> None:
 
 
 def parse_address(text: str, option: str) -> tuple[str, int]:
-    """`ADDRESS:PORT` as a pair. Raises `ValueError` naming the option."""
+    """Return `ADDRESS:PORT` as a pair. Raises `ValueError` naming the option."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  (the last port)
         raise ValueError(f"{option}: {text!r} is not ADDRESS:PORT")
@@ -321,7 +321,7 @@ def parse_address(text: str, option: str) -> tuple[str, int]:
 
 
 def parse_networks(words: Iterable[str], option: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """These networks. Raises `ValueError` naming the option for an invalid one."""
+    """Return these networks. Raises `ValueError` naming the option for an invalid one."""
     try:
         return [ipaddress.ip_network(word) for word in words]
     except ValueError as error:

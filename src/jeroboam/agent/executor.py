@@ -1,9 +1,9 @@
 """Brings one container to its assignment, one op at a time.
 
-A pure function chooses the next op. `OpExecutor` carries it out against the runtime. It is re-entrant: the agent may be
-killed at any moment, and the same op done again ends in the same state. The journal is written before and after each
-op. It notes when the container was last started, which shows later whether a start or a reboot has happened. Neighbour:
-`worker`, which calls this once at a time for each container and decides on retries.
+A pure function chooses the next op, and `OpExecutor` carries it out against the runtime. An op is re-entrant: the agent
+may be killed at any moment, and a repeated op ends in the same state. The journal is written before and after each op.
+The journal notes the last start of the container, which shows later whether a start or a reboot has happened.
+Neighbour: `worker`, which calls this module for each container, one call at a time, and decides on retries.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,22 +30,22 @@ _NO_PAUSES = "this host's runtime cannot pause containers"
 _ENDED = frozenset({RuntimeState.EXITED, RuntimeState.DEAD})
 _STARTING = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT})
 PULL_SECONDS = 20.0
-"""How long a registry may not answer. A try that has begun by then is not interrupted."""
+"""The longest time without an answer of the registry. An attempt that has begun by then is not interrupted."""
 
-# Steps that can be interrupted at any moment and leave nothing half-made.
+# Steps that can be interrupted at any moment and leave no half-made object.
 _INTERRUPTIBLE = frozenset({"image_pulling", "container_stopping"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DueOp:
-    """The next op. `skips_earlier`: the ops before it need not be done any more."""
+    """The next op. `skips_earlier`: the earlier ops need not be done any more."""
 
     op: Op
     skips_earlier: bool = False
 
 
 def find_due_op(assignment: Assignment, entry: JournalEntry) -> DueOp | None:
-    """Return the next op, or None. It is the oldest op that has not ended, or a delete, which replaces the others."""
+    """Return the next op, or None: the oldest op that has not ended, or a delete, which replaces the others."""
     last_seq = max(assignment.done, entry.observed.seq)
     pending_ops = [op for op in assignment.ops if op.seq > last_seq]
     deletes = [op for op in pending_ops if op.kind is OpKind.DELETE]
@@ -73,7 +73,7 @@ def merge_state(state: ContainerState | None, last: ContainerObserved) -> Contai
 
 
 class OpExecutor:
-    """Carries ops out. `tell` receives reports, and drops one that repeats the last."""
+    """Carries ops out. `tell` receives reports, and drops a report that repeats the last one."""
 
     def __init__(self, *, runtime: Runtime, journal: Journal, clock: Clock, tell: Tell) -> None:
         self._runtime = runtime
@@ -102,7 +102,7 @@ class OpExecutor:
         return merge_state(state, last) != last
 
     async def perform(self, assignment: Assignment, due_op: DueOp) -> None:
-        """Carry the op out and report the result. Raises `Temporary` if it has to be tried again."""
+        """Carry the op out and report the result. Raises `Temporary` if the op has to be retried."""
         op, uuid = due_op.op, assignment.uuid
         entry = self._journal.entry(uuid)
         is_retry = entry.begun_seq == op.seq
@@ -118,14 +118,14 @@ class OpExecutor:
             self._under_way.pop(uuid, None)
 
     async def report_wait(self, assignment: Assignment, op: Op, reason: str) -> None:
-        """Report why the op has to be tried again."""
+        """Report why the op has to be retried."""
         self._reasons[assignment.uuid] = (op.seq, reason)
         last = self._journal.entry(assignment.uuid).observed
         step = self._steps.get(assignment.uuid)
         await self._report(assignment.uuid, replace(last, step=step, error=reason, error_seq=op.seq, failed_op=None))
 
     async def give_up(self, assignment: Assignment, op: Op) -> None:
-        """End the op as failed: its deadline has passed. The runtime may hang, so it is not asked."""
+        """End the op as failed: its deadline has passed. The runtime is not asked, since it may hang."""
         reason = self._reason(assignment.uuid, op.seq) or "it takes too long"
         observed = replace(
             self._journal.entry(assignment.uuid).observed,
@@ -144,7 +144,7 @@ class OpExecutor:
         if state is None and now.seq == 0:
             return
         if now.state is RuntimeState.RUNNING and last.failed_op in _STARTING:
-            # The op was given up, but succeeded later.
+            # The op succeeded after it was given up.
             now = replace(now, error=None, error_seq=None, failed_op=None)
         if now != last:
             self._journal.record_observed(uuid, now)
@@ -175,7 +175,7 @@ class OpExecutor:
         return state
 
     async def _make(self, assignment: Assignment, op: Op) -> ContainerState:
-        """Pull the image and make the container."""
+        """Pull the image and create the container."""
         spec = assignment.spec
         await self._step(assignment, "image_pulling")
         await self._pull(assignment, op)
@@ -197,7 +197,7 @@ class OpExecutor:
             raise
 
     async def _have(self, assignment: Assignment, due_op: DueOp) -> ContainerState:
-        """Return the container; make it if it was never made or was removed from outside."""
+        """Return the container; create it if it was never created or was removed from outside."""
         try:
             return await self._runtime.inspect(assignment.uuid)
         except ContainerGone:
@@ -263,7 +263,7 @@ class OpExecutor:
         try:
             return await self._runtime.resize(assignment.uuid, cpu=spec.cpu, memory=spec.memory)
         except ContainerGone:
-            # It is made with these limits the next time it is started.
+            # The container is created with these limits at its next start.
             return None
 
     async def delete(self, assignment: Assignment, due_op: DueOp, _: JournalEntry | None) -> None:
@@ -304,7 +304,7 @@ class OpExecutor:
         await self._report(uuid, replace(last, step=step, error=self._reason(uuid, seq), error_seq=seq, failed_op=None))
 
     def _reason(self, uuid: str, seq: int) -> str | None:
-        """Return why that op had to be tried again, if it had."""
+        """Return why that op has to be retried; None if it has not failed."""
         reason_seq, reason = self._reasons.get(uuid, (0, ""))
         return reason if reason_seq == seq else None
 

@@ -1,8 +1,8 @@
-"""The journal: what the agent must remember when it is killed, in a small SQLite file beside it.
+"""The journal: a small SQLite file with what the agent must remember when it is killed.
 
-For each container: the last op that ended, the op that was begun, when the container had been started before it, and
-the last observation. WAL with synchronous=NORMAL keeps every write through a killed process; more is not needed. A
-write takes some fifty microseconds and so runs in the event loop.
+For each container: the last op that ended, the op that was begun, when the container had been started before that op,
+and the last observation. WAL with synchronous=NORMAL keeps every write if the process is killed; more is not needed. A
+write takes some fifty microseconds, so it runs in the event loop. Neighbours: `executor` and `session`.
 """
 
 import datetime as dt
@@ -33,7 +33,7 @@ class JournalEntry:
     observed: ContainerObserved = NOTHING
     """`observed.seq` is the last op that ended."""
     begun_seq: int | None = None
-    """An op that was begun and has not ended."""
+    """The op that was begun and has not ended."""
     mark: dt.datetime | None = None
     """When the container had last been started before that op began."""
 
@@ -58,7 +58,7 @@ class Journal:
         return frozenset(self._entries)
 
     def begin(self, uuid: str, seq: int, mark: dt.datetime | None) -> None:
-        """Note before an op that it begins, on a container that was last started at `mark`."""
+        """Note that an op begins, on a container that was last started at `mark`."""
         self._write(uuid, JournalEntry(observed=self.entry(uuid).observed, begun_seq=seq, mark=mark))
 
     def end(self, uuid: str, observed: ContainerObserved) -> None:
@@ -66,7 +66,7 @@ class Journal:
         self._write(uuid, JournalEntry(observed=observed))
 
     def record_observed(self, uuid: str, observed: ContainerObserved) -> None:
-        """Note that the container has changed; an op that was begun stays begun."""
+        """Note that the container has changed. An op that was begun stays begun."""
         before = self.entry(uuid)
         self._write(uuid, JournalEntry(observed=observed, begun_seq=before.begun_seq, mark=before.mark))
 

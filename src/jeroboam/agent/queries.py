@@ -1,4 +1,4 @@
-"""Answers live questions about containers. They wait neither for an op nor for each other."""
+"""Answers live questions about containers. An answer waits neither for an op nor for other answers."""
 
 from typing import cast
 
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 async def answer_request(runtime: Runtime, request: LiveRequest, *, limit: float) -> LiveResponse:
-    """Return the answer, or why there is none. A command may take `limit` seconds."""
+    """Return the answer, or the reason why there is none. A command may take `limit` seconds."""
     try:
         answer = await _ask(runtime, request.container, request.question, limit)
     except Exception as error:  # noqa: BLE001  (the user gets an answer in any case)
@@ -46,7 +46,7 @@ async def answer_request(runtime: Runtime, request: LiveRequest, *, limit: float
 
 
 def describe_failure(error: Exception, *, container: str, question: Message) -> LiveFailure:
-    """Return what the user is told of an error. One that no contract has is a bug: it goes to the log."""
+    """Return the failure that the user sees. An error outside the contracts is a bug: its details go to the log."""
     match error:
         case ContainerGone():
             return LiveFailure(kind=LiveFailureKind.GONE, detail=error.reason)

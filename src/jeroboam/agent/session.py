@@ -1,7 +1,7 @@
 """The agent: keeps a session with dispatch, follows the runtime's events, and gives assignments to workers.
 
-Three tasks run independently: the session (reopened for ever), the runtime's events (followed again for ever) and the
-heartbeat. After a possible gap, the containers of the runtime are compared with the assignments. Stopping the agent
+Three tasks run independently: the session (always reopened), the runtime's events (always followed again) and the
+heartbeat. After a possible gap, the containers of the runtime are compared with the assignments. A stop of the agent
 touches no container. Neighbours: `worker` and `executor`, which do the work; `queries` and `streams`, which
 serve live requests.
 """
@@ -54,7 +54,7 @@ HEARTBEAT_SECONDS = 15.0
 EXECUTE_SECONDS = 5.0
 FACTS_SECONDS = 5.0
 
-# Everything is compared after so many heartbeats, for events that were lost.
+# The heartbeats between two full comparisons, which find what lost events told.
 _BEATS_A_COMPARISON = 4
 
 
@@ -85,7 +85,7 @@ class Agent:
         self._assignments: dict[str, Assignment] = {}
         self._is_complete = False
         self._kept: set[str] = set()
-        """Uuids of containers that belong here and that the server could not describe."""
+        """Uuids of containers that belong on this host and that the server could not describe."""
         self._sent: dict[str, ContainerObserved] = {}
         self._tasks = Tasks(_report)
         self._cleanup: asyncio.Task[None] | None = None
@@ -109,7 +109,7 @@ class Agent:
             await self._workers.close()
 
     async def _run_forever(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run the work again after each end. A bug in it is logged, and ends no task."""
+        """Run the work again after each end. A bug in the work is logged and ends no task."""
         while True:
             try:
                 await work()
@@ -165,7 +165,7 @@ class Agent:
                 self._take_all(message)
             case Assignment():
                 if self._assignments.get(message.uuid) == message:
-                    # The server asks again, so the last report was lost.
+                    # The server asks again, so it has lost the last report.
                     self._sent.pop(message.uuid, None)
                 self._assignments[message.uuid] = message
                 self._workers.call(message.uuid)
@@ -186,7 +186,7 @@ class Agent:
         self._tasks.start("comparison", self._compare_quietly())
 
     def _release(self, uuid: str) -> None:
-        """Forget a container; if it still exists, its worker removes it as a stray."""
+        """Forget a container. If it still exists, its worker removes it as a stray."""
         self._assignments.pop(uuid, None)
         self._kept.discard(uuid)
         self._sent.pop(uuid, None)
@@ -231,7 +231,7 @@ class Agent:
                 await self._compare_quietly()
 
     async def _probe(self) -> None:
-        """Ask the runtime for facts; a runtime that hangs counts as away."""
+        """Ask the runtime for facts. A runtime that hangs counts as away."""
         try:
             async with asyncio.timeout(FACTS_SECONDS):
                 facts = await self._runtime.facts()
@@ -255,7 +255,7 @@ class Agent:
                 self._workers.look(uuid)
 
     async def _tidy(self) -> None:
-        """Clean up in a task of its own: no container waits for it, and its failure affects nothing else."""
+        """Clean up in a separate task: no container waits for it, and its failure affects nothing else."""
         if isinstance(self._runtime, SupportsCleanup):
             try:
                 await self._runtime.tidy()
@@ -263,14 +263,14 @@ class Agent:
                 log.warning("agent.not-tidied", error=error.reason)
 
     async def _compare_quietly(self) -> None:
-        """Compare; ignore a failure, since the end of the events reports a runtime that is away."""
+        """Compare, and ignore a failure: the end of the events reports a runtime that is away."""
         try:
             await self._compare()
         except Temporary as error:
             log.info("agent.no-comparison", error=error.reason)
 
     async def _tell(self, uuid: str, observed: ContainerObserved) -> None:
-        """Report unless the same was already reported in this session."""
+        """Send the report unless it repeats the last one of this session."""
         content = replace(observed, reported_at=None)
         if self._connection is None or self._sent.get(uuid) == content:
             return
@@ -279,7 +279,7 @@ class Agent:
             self._sent.pop(uuid, None)
 
     async def _send(self, message: FromAgent) -> bool:
-        """Send the message. Return whether it was sent; what was not sent is sent again in the next session."""
+        """Send the message. Return whether it was sent; otherwise it is sent again in the next session."""
         if self._connection is None:
             return False
         try:

@@ -1,8 +1,8 @@
-"""Serves streams: joins the session's end of each to the end that the runtime gives.
+"""Serves streams: connects the session's end of each stream to the runtime's end.
 
-Output, input and terminal sizes pass independently, each at the pace of its own reader. Whatever ends one side ends the
-other, with the reason and the exit code. Neighbours: `session` starts a task for each stream; `queries` answers what
-needs no stream.
+Output, input and terminal sizes pass independently, each at the pace of its own reader. If one side ends, the other
+side ends too, with the reason and the exit code. Neighbours: `session` starts a task for each stream; `queries` answers
+live questions.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ async def serve_stream(runtime: Runtime, streams: AgentStreams, stream: AgentStr
 
 
 async def _open(runtime: Runtime, message: StreamOpen) -> ByteStream | LiveFailure:
-    """The runtime's end of the stream, or why there is none."""
+    """Return the runtime's end of the stream, or the reason why there is none."""
     request, uuid = message.request, message.container
     try:
         match request:
@@ -72,7 +72,7 @@ async def _open(runtime: Runtime, message: StreamOpen) -> ByteStream | LiveFailu
 
 
 async def _carry_output(process: ByteStream, stream: AgentStream) -> None:
-    """Send what the process prints, and how it ended."""
+    """Send the output of the process, then its ending."""
     try:
         while (chunk := await process.receive()) is not None:
             await stream.send(chunk.data, chunk.channel)
@@ -87,7 +87,7 @@ async def _carry_output(process: ByteStream, stream: AgentStream) -> None:
 
 
 async def _carry_input(stream: AgentStream, process: ByteStream) -> None:
-    """Hand over the input. A process that takes no more must not stop its user, so the rest is thrown away."""
+    """Pass the input on. If the process takes no more input, the rest is discarded, so that its user is not blocked."""
     try:
         takes_input = True
         while (chunk := await stream.receive()) is not None:

@@ -1,8 +1,8 @@
 """The workers: at most one for each container at a time, many containers at once.
 
-A container has a worker only while there is work for it. A worker settles its container until nothing is due. It
+A container has a worker only while there is work for it. The worker settles its container until nothing is due. It
 retries after temporary errors with growing pauses, ends ops whose deadline has passed, and interrupts a pull or a stop
-that a delete has made useless.
+that a delete has made useless. Neighbours: `executor`, which carries ops out; `session`, which calls workers.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ log = structlog.get_logger(__name__)
 
 LONGEST_PAUSE = 10.0
 pause_after = RetryPolicy(first_seconds=0.2, longest_seconds=LONGEST_PAUSE).pause_after
-"""How long to wait after so many failures in a row."""
+"""Returns the seconds to wait after a number of failures in a row."""
 
-# After so many seconds a slow op is reported; an op with a timeout of its own gets that in addition.
+# The time until a slow op is reported. The timeout of an op is added.
 SLOW_SECONDS = 5.0
 
-# An op that arrives after its deadline still gets this long: a delete has to be tried.
+# The least time for an op that arrives after its deadline: a delete has to be tried.
 GRACE_SECONDS = 30.0
 
 
@@ -50,7 +50,7 @@ class _Slot:
 class WorkerPool:
     """Starts and ends workers.
 
-    `find_assignment` gives the present assignment of a container, `is_complete` whether all assignments are known.
+    `find_assignment` returns the present assignment of a container, `is_complete` whether all assignments are known.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class WorkerPool:
         self._tasks = Tasks(_report)
 
     def look(self, uuid: str) -> None:
-        """Have a worker look at the container: it may have changed."""
+        """Have a worker look at the container, which may have changed."""
         slot = self._slots.get(uuid)
         if slot is not None:
             slot.dirty = True
@@ -86,7 +86,7 @@ class WorkerPool:
             slot.attempt.cancel()
 
     async def close(self) -> None:
-        """End all workers; containers go on running."""
+        """End all workers. Containers keep running."""
         await self._tasks.close()
 
     async def _work(self, uuid: str, slot: _Slot) -> None:
@@ -105,7 +105,7 @@ class WorkerPool:
             del self._slots[uuid]
 
     async def _wait(self, slot: _Slot, seconds: float) -> None:
-        """Wait for the pause or for a new assignment. Events do not shorten it: a failing op causes some."""
+        """Wait for the pause or for a new assignment. Events do not shorten the pause: a failing op causes events."""
         timer = self._tasks.start("pause", self._clock.sleep(seconds))
         call_wait = self._tasks.start("called", slot.call_event.wait())
         await asyncio.wait({timer, call_wait}, return_when=asyncio.FIRST_COMPLETED)
@@ -141,7 +141,7 @@ class WorkerPool:
                 task.cancel()
 
     async def _tell_if_slow(self, assignment: Assignment | None, due_op: DueOp | None) -> None:
-        """Report an op that takes too long, so that the user who waits knows."""
+        """Report an op that takes too long, so that the waiting user knows."""
         if assignment is None or due_op is None:
             return
         patience = SLOW_SECONDS + (due_op.op.params.get("timeout") or 0)
@@ -151,10 +151,10 @@ class WorkerPool:
         )
 
     async def _settle(self, uuid: str, assignment: Assignment | None, due_op: DueOp | None) -> _Outcome:
-        """Take one step; errors are logged or reported here."""
+        """Take one step. Errors are logged or reported here."""
         try:
             if assignment is None:
-                # Asked now: it may have been assigned since the attempt began.
+                # Asked again now: the container may have been assigned since the attempt began.
                 if self._is_complete(uuid) and self._find_assignment(uuid) is None:
                     await self._executor.remove_stray(uuid)
                 return _Outcome.IDLE

@@ -1,4 +1,4 @@
-"""Starts the agent of this machine."""
+"""Starts the agent of this machine. Neighbours: `service`, which calls this module; `jeroboam.agent`."""
 
 import sqlite3
 from collections.abc import Awaitable, Callable

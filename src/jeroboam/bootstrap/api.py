@@ -1,7 +1,7 @@
-"""Builds what the API is made of.
+"""Builds the parts of the API.
 
 An API process needs the store, the identity service and the ports to dispatch and to the conductor: no Engine, no
-driver and no key of a cluster.
+driver and no key of a cluster. Neighbours: `service`; `api_options`; `audit`.
 """
 
 from jeroboam.api.parts import ApiParts

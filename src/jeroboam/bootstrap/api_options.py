@@ -1,11 +1,11 @@
-"""From the operator's settings to what the API is told of them."""
+"""Converts the operator's settings into the API's options. Neighbour: `api`."""
 
 from jeroboam.api.options import ApiOptions, ContainerBounds
 from jeroboam.settings import Settings
 
 
 def build_api_options(settings: Settings, *, auth_uri: str) -> ApiOptions:
-    """The API's options; `auth_uri` is where callers without a token are sent."""
+    """Return the API's options; `auth_uri` is where callers without a token are sent."""
     containers = settings.containers
     return ApiOptions(
         auth_uri=auth_uri,

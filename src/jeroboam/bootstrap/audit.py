@@ -1,6 +1,6 @@
 """The audit file: each record is one line of JSON, appended.
 
-The file is opened for each line, so it may be moved and compressed at any time.
+The file is opened for each line, so it may be moved and compressed at any time. Neighbour: `api`.
 """
 
 import os
@@ -17,7 +17,7 @@ log = structlog.get_logger("jeroboam.audit")
 
 
 def audit_into(file: str, clock: Clock) -> Callable[[AuditRecord], None]:
-    """A function that writes records to that file and to the log; without a file, to the log alone.
+    """Return a function that writes records to that file and to the log; without a file, to the log alone.
 
     Raises `ValueError` for a file that cannot be written.
     """

@@ -1,7 +1,7 @@
 """Starts a conductor: its loops, and its membership among the conductors of the store.
 
 Any number of conductors may run on one store. Each works on its own share of the objects, and each duty (the outbox,
-the reaper, ageing, strays) runs in one of them at a time.
+the reaper, ageing, strays) runs in one of them at a time. Neighbours: `service`; `jeroboam.conductor`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -37,7 +37,7 @@ CONDUCTOR_BINARY = "jeroboam-conductor"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConductorParts:
-    """What a conductor works with besides the context of its process."""
+    """The objects that a conductor works with, besides the context of its process."""
 
     providers: Mapping[str, Provider]
     coes: Mapping[str, Coe]
@@ -79,7 +79,7 @@ def start_conductor(context: ProcessContext, parts: ConductorParts) -> Membershi
 
 
 def build_conductor_gateway(context: ProcessContext, parts: ConductorParts) -> ConductorGateway:
-    """Return what answers the API's questions. Raises `ValueError` for settings that cannot be used."""
+    """Return the gateway that answers the API's questions. Raises `ValueError` for settings that cannot be used."""
     settings, clock = context.settings, context.clock
     networks = parse_networks(settings.clusters.manifest_networks, "[clusters] manifest_networks")
     execute_seconds = settings.containers.execute_seconds
@@ -99,7 +99,7 @@ def build_conductor_gateway(context: ProcessContext, parts: ConductorParts) -> C
 
 
 def _build_duties(context: ProcessContext, parts: ConductorParts) -> dict[str, Callable[[], Awaitable[None]]]:
-    """Return the work that runs in one process at a time, by name."""
+    """Return the duties by name: the work that runs in one process at a time."""
     store, clock, settings = context.store, context.clock, context.settings
     every_seconds = settings.conductor.reaper_seconds
     relay = OutboxRelay(

@@ -1,4 +1,4 @@
-"""What every part of a process is built from: settings, store, bus, clock and the like.
+"""The common context of all parts of a process: settings, store, bus, clock and the like.
 
 Neighbours: `api`, `conductor`, `dispatch`, `agent`, which build one part each; `service`, which runs all in one.
 """
@@ -16,7 +16,7 @@ from jeroboam.kit.tasks import Tasks
 from jeroboam.settings import Settings
 from jeroboam.store import Store
 
-# Columns of the store hold names of so many characters.
+# The length of names in the store's columns.
 _NAME_LENGTH = 64
 
 
@@ -30,15 +30,15 @@ class ProcessContext:
     clock: Clock
     ids: Ids
     tasks: Tasks
-    """Everything that a part starts; bootstrap closes it before the store."""
+    """The tasks of all parts. Bootstrap ends them before it closes the store."""
     limits: tuple[Limit, ...]
     counters: CollectorRegistry
     meter: LoopMetrics
     name: str
-    """The name of this process, unique among all of the installation: a process that starts again has a new one."""
+    """The name of this process, unique in the whole installation. A process that starts again has a new name."""
 
 
 def name_process(host: str, ids: Ids) -> str:
-    """Return a new name for a process on that host: `HOST/UUID`, the host cut off where it is too long."""
+    """Return a new name for a process on that host: `HOST/UUID`. A host that is too long is cut."""
     ident = ids.uuid()
     return f"{host[: _NAME_LENGTH - len(ident) - 1]}/{ident}"

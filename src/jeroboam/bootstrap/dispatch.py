@@ -1,4 +1,4 @@
-"""Starts a dispatcher: the server's end of the agents' sessions."""
+"""Starts a dispatcher: the server's end of the agents' sessions. Neighbours: `service`; `jeroboam.dispatch`."""
 
 from jeroboam.bootstrap.context import ProcessContext
 from jeroboam.dispatch.records import DispatchRecords

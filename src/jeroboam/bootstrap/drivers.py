@@ -1,6 +1,6 @@
-"""Drivers by name, through entry points, so that another package can bring one.
+"""Loads drivers by name through entry points, so that another package can add a driver.
 
-Each loader gives a class that names its contract as a base, so that the type checker holds the driver to it.
+Each loader returns a class that names its contract as a base, so that the type checker compares both.
 """
 
 from importlib.metadata import entry_points
@@ -14,17 +14,17 @@ from jeroboam.settings import Settings, parse_networks
 
 
 def load_provider(name: str) -> type[Provider]:
-    """The provider of that name. Raises `ValueError` that lists those that exist."""
+    """Return the provider of that name. Raises `ValueError` that lists those that exist."""
     return cast("type[Provider]", _load("providers", name, Provider))
 
 
 def load_coe(name: str) -> type[Coe]:
-    """The COE of that name. Raises `ValueError` that lists those that exist."""
+    """Return the COE of that name. Raises `ValueError` that lists those that exist."""
     return cast("type[Coe]", _load("coes", name, Coe))
 
 
 def load_runtime(name: str) -> type[Runtime]:
-    """The runtime of that name. Raises `ValueError` that lists those that exist."""
+    """Return the runtime of that name. Raises `ValueError` that lists those that exist."""
     return cast("type[Runtime]", _load("runtimes", name, Runtime))
 
 
@@ -39,18 +39,18 @@ def _load(family: str, name: str, contract: object) -> object:
 
 
 def make_providers(settings: Settings, installation: str, clock: Clock) -> dict[str, Provider]:
-    """The providers that the operator chose, by name."""
+    """Return the providers that the operator chose, by name."""
     provider_settings = ProviderSettings(installation=installation, clock=clock, docker_url=settings.docker_url)
     return {name: load_provider(name).from_settings(provider_settings) for name in settings.clusters.providers}
 
 
 def make_coes(settings: Settings, clock: Clock) -> dict[str, Coe]:
-    """The COEs that the operator chose, by name."""
+    """Return the COEs that the operator chose, by name."""
     return {name: load_coe(name).from_settings(CoeSettings(clock=clock)) for name in settings.clusters.coes}
 
 
 def make_runtime(settings: Settings, installation: str) -> Runtime:
-    """The runtime of this host, as the operator wants it."""
+    """Return the runtime of this host, with the operator's settings."""
     options = settings.containers
     return load_runtime(options.runtime).from_settings(
         RuntimeSettings(

@@ -1,7 +1,7 @@
 """Explains why a user may do something or not: the policy rule, the user's roles, and each limit with its verdict.
 
-It reads from where the service reads: roles from Keystone, rules and limits from the operator's files, objects from the
-store. It changes nothing. Keystone has to answer; of the service only the database is needed.
+The sources are those of the service: roles from Keystone, rules and limits from the operator's files, objects from the
+store. Nothing is changed. Keystone has to answer; of the service only the database is needed.
 """
 
 from collections.abc import Mapping
@@ -60,13 +60,13 @@ class _Subject:
     title: str
     size: RequestedSize
     owner: str | None = None
-    """The project that owns it; None if the action would create it."""
+    """The project that owns the object; None if the action would create the object."""
     creator: str | None = None
 
 
 async def explain(settings: Settings, user: str, action: str, target: str | None, project: str | None) -> Explanation:
     """Explain the action. Raises `ValueError` for an unknown user, project, action or object."""
-    # The API of bays has rules `container:…` of its own; those of that name are the container API's here.
+    # The API of bays has its own rules `container:…`. For those names, the rules of the container API count here.
     rules = next((family for family in (CONTAINER_INFRA, CONTAINER, BAYS) if action in family), None)
     if rules is None:
         matches = get_close_matches(action, sorted(CONTAINER_INFRA | CONTAINER | BAYS), n=5)
@@ -105,7 +105,7 @@ def _connect_keystone(settings: Settings) -> KeystoneAdmin:
 def _as_caller(
     user_id: str, name: str, assignments: list[RoleAssignment], project: str | None
 ) -> tuple[Caller, LimitOwner]:
-    """The user in the named project, or in the only one. Raises `ValueError` if there is no single project."""
+    """Return the user in the named project, or in the only one. Raises `ValueError` if there is no single project."""
     owners = {assignment.owner.project_id: assignment.owner for assignment in assignments}
     if project is not None:
         owners = {uuid: owner for uuid, owner in owners.items() if project in {uuid, owner.project_name}}
@@ -127,7 +127,7 @@ def _as_caller(
 def _check_rules(
     policy: Policy, rules: Mapping[str, str], action: str, caller: Caller, subject: _Subject | None, lines: list[str]
 ) -> bool:
-    """Check the rule, and for another project's object the rule that allows those."""
+    """Check the rule. For another project's object, also check the rule that allows such objects."""
     is_foreign = subject is not None and subject.owner is not None and subject.owner != caller.project_id
     rule_names = [action]
     if is_foreign:
@@ -205,7 +205,7 @@ def _describe_template(template: Template) -> _Subject:
 
 
 async def _read_wish(store: Store, target: str, project_id: str) -> _Subject:
-    """The object of `template=swarm,node_count=5,label.team=a`: a cluster that does not exist yet."""
+    """Return the object of `template=swarm,node_count=5,label.team=a`: a cluster that does not exist yet."""
     fields = dict(part.strip().partition("=")[::2] for part in target.split(",") if part.strip())
     for key in fields:
         if key not in _WISHES and not key.startswith(_LABEL):
@@ -234,7 +234,7 @@ async def _read_wish(store: Store, target: str, project_id: str) -> _Subject:
 
 
 def _flavors(fields: Mapping[str, str], template_spec: TemplateSpec) -> tuple[str, str]:
-    """The flavours of masters and of workers."""
+    """Return the flavours of masters and of workers."""
     workers = fields.get("flavor") or template_spec.flavor_id or DEFAULT_FLAVOR
     return fields.get("master_flavor") or template_spec.master_flavor_id or workers, workers
 

@@ -1,9 +1,9 @@
 """The HTTP server in front of the application: uvicorn's, with limits for clients that are not authenticated yet.
 
-The head of a request has a limit in size and time, its body one in time, and the answer one in the time until the
+The head of a request is limited in size and time, and its body in time. An answer is limited in the time until the
 client takes it. A malformed request is answered in JSON, in the shape that both families share. Neighbours: `service`
-starts it; `request_head` checks heads; `websocket` has the connections that become WebSockets; the application limits
-the size of bodies and authenticates callers.
+starts the server; `request_head` checks heads; `websocket` has the connections that become WebSockets; the
+application limits the size of bodies and authenticates callers.
 """
 
 import asyncio
@@ -43,21 +43,21 @@ class HttpLimits:
     head_seconds: float = 10.0
     body_seconds: float = 60.0
     body_octets_per_second: int = 16 << 10
-    """The time for a body grows with what has arrived: a large one may take as long as it comes at this rate."""
+    """The time limit of a body grows by one second for this many octets that have arrived."""
     untaken_octets: int = 4 << 20
-    """How much of a body may arrive after its request was answered: clients send the whole body before they read."""
+    """The most octets of a body after its request was answered: clients send the whole body before they read."""
     answer_seconds: float = 60.0
-    """How long a client may take until it reads an answer."""
+    """The longest time until a client reads an answer."""
     message_octets: int = 1 << 20
     """The largest message of a WebSocket."""
     idle_seconds: int = 75
-    """The time between two requests. Clients that poll do so every few seconds, and must not meet the close."""
+    """The longest time between two requests. Clients that poll every few seconds must not meet the close."""
     connections: int = 1000
-    """Open connections. Above that an idle one is closed for each new one."""
+    """The most open connections. Above that, each new connection closes an idle one."""
 
 
 def limit_protocol(limits: HttpLimits) -> type[HttpToolsProtocol]:
-    """The protocol class of connections with these limits."""
+    """Return the protocol class of connections with these limits."""
 
     class LimitedProtocol(_LimitedProtocol):
         pass
@@ -95,7 +95,7 @@ class _LimitedProtocol(HttpToolsProtocol):
                 return
         for other in idle:
             if other.transport.get_write_buffer_size():
-                # It is closed already and waits for its client, for which another close changes nothing.
+                # The connection is closed already and waits for its client; only an abort ends it.
                 other.transport.abort()
                 return
         self.transport.close()
@@ -193,7 +193,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         if self._in_head and self._head_octets:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request's head took too long.")
         elif self._in_head or self.cycle is None or self.cycle.response_started:
-            # A client that sent nothing, or has an answer already, gets none.
+            # The client has sent nothing, or has an answer already.
             self.transport.close()
         else:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request's body took too long.")
@@ -202,9 +202,9 @@ class _LimitedProtocol(HttpToolsProtocol):
         self._body_start, self._body_octets = self.loop.time(), 0
 
     def _seconds_for_body(self) -> float:
-        """How much longer the body may take. While the application takes nothing of it, the client cannot be late."""
+        """Return the remaining seconds for the body. A client is never late while the application reads nothing."""
         if self._was_read_paused:
-            # Also when it was stopped since the last look and may go on just now.
+            # The application may also have paused and resumed since the last look.
             self._start_body()
         self._was_read_paused = self.flow.read_paused
         seconds = self.limits.body_seconds + self._body_octets / self.limits.body_octets_per_second
@@ -223,7 +223,7 @@ class _LimitedProtocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """A server that installs no signal handlers, and ends closed connections whose clients do not take the rest."""
+    """A server without signal handlers, which ends closed connections whose clients do not take the rest."""
 
     def __init__(self, config: uvicorn.Config, limits: HttpLimits) -> None:
         super().__init__(config)
@@ -240,7 +240,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def _abort_untaken(self) -> None:
-        """Abort connections that were closed long ago: a close waits for the client without an end."""
+        """Abort connections that were closed long ago: a close waits for the client without a limit."""
         now = asyncio.get_running_loop().time()
         closing = [other for other in self.server_state.connections if other.transport.is_closing()]
         self._closing = {other: self._closing.get(other, now) for other in closing}
@@ -254,7 +254,7 @@ class _Server(uvicorn.Server):
 
 
 def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """The application with CORS for pages of these origins; `*` is any. Without origins it is unchanged."""
+    """Return the application with CORS for pages of these origins; `*` is any. Without origins it is unchanged."""
     if not origins:
         return app
     return CORSMiddleware(
@@ -278,7 +278,7 @@ async def serve(
         http=protocol,
         ws=WebSocketProtocol,
         ws_max_size=limits.message_octets,
-        # While the application does not read, an answer to a ping is not read either: it must not end the connection.
+        # While the application does not read, answers to pings are not read either. That must not end the connection.
         ws_ping_timeout=None,
         ws_per_message_deflate=False,
         log_config=None,

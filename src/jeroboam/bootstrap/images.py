@@ -1,4 +1,4 @@
-"""Node images for the command line: list, build and remove them."""
+"""Node images for the command line: list, build and remove them. Neighbours: `cli`; `nodeimages`."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -34,7 +34,7 @@ async def build(
     mirror: str | None = None,
     checksums: Path | None = None,
 ) -> str:
-    """Build that node image. Returns a line with the result, after a line on the checksums of published programs.
+    """Build that node image. Return a line with the result, after a line on the checksums of published programs.
 
     Raises `ValueError` for an unknown name, version or source, and for options that only Kubernetes has.
     """
@@ -64,13 +64,13 @@ async def build(
 
 
 async def list_node_images(settings: Settings) -> Sequence[EngineNodeImage]:
-    """The node images on the Engine."""
+    """Return the node images on the Engine."""
     async with _engine(settings) as docker:
         return await engine.list_images(docker)
 
 
 async def remove(settings: Settings, name: str) -> Sequence[str]:
-    """Remove a node image. Returns the names that it had."""
+    """Remove a node image. Return the names that it had."""
     async with _engine(settings) as docker:
         return await engine.remove_image(docker, name)
 
@@ -85,7 +85,7 @@ async def _engine(settings: Settings) -> AsyncIterator[aiodocker.Docker]:
 
 
 def machine_of(docker: aiodocker.Docker) -> Callable[[str], Awaitable[Mapping[str, Any]]]:
-    """A function that returns what the Engine gives to a container of an image that plays a machine."""
+    """Return a function that returns the Engine's host configuration for the container of a node image."""
 
     async def machine(image: str) -> Mapping[str, Any]:
         return (await LocalEngine(lambda: docker, {}).get_capabilities(image)).host_config
@@ -103,7 +103,7 @@ def _read(checksums: Path) -> dict[str, str]:
 async def _source(
     version: kubernetes.Version, name: str | None, mirror: str, checksums: Mapping[str, str] | None
 ) -> ProgramSource:
-    """The source of that name. Without a name: published programs if they can be reached, otherwise compiled ones."""
+    """Return the source of that name; without a name, published programs if reachable, otherwise compiled ones."""
     releases = kubernetes.build_releases(mirror, checksums)
     if name == "releases" or (name is None and (mirror or checksums)):
         return releases

@@ -1,4 +1,4 @@
-"""The operator's file of limits, read once at the start."""
+"""The operator's file of limits, read once at the start. Neighbours: `service`; `explain`; `cli`."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from jeroboam.domain.limits import Limit, parse_limits
 
 
 def read_limits(file: str) -> tuple[Limit, ...]:
-    """The limits in that YAML file; none if no file is named.
+    """Return the limits in that YAML file; none if no file is named.
 
     Raises `ValueError` with one line that names the file, and the limit or the line in it.
     """

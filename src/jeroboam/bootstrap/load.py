@@ -1,7 +1,7 @@
 """Loads a user's own images onto the nodes of a cluster, where there is no registry. For the command line.
 
 The cluster is looked up in the store, its nodes on the Engine. Loaded images are on the disks of the nodes and survive
-a rebuild. Nodes that are created later do not have them.
+a rebuild. Nodes that are created later do not have them. Neighbours: `cli`; `state`.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _PROVIDER = "local"
 
 
 async def load_images(settings: Settings, cluster: str, images: Sequence[str]) -> Sequence[str]:
-    """Load these images of the Engine onto every node of the cluster. Returns the names of the nodes.
+    """Load these images of the Engine onto every node of the cluster. Return the names of the nodes.
 
     Raises `ValueError` for an unknown cluster or one that cannot take images, and `Permanent` as `copy_images` does.
     """

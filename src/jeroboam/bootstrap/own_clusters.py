@@ -1,4 +1,4 @@
-"""What the command line does in a cluster as its user: run checks, and give kubectl access.
+"""Commands in a cluster as its user: run checks, and give kubectl access.
 
 The user comes from the usual `OS_*` variables or a clouds.yaml; without them it is the member of this machine's own
 installation. Neighbours: the clients of both APIs; `checks`; `nodeimages.kubectl`, the cache of programs.
@@ -51,7 +51,7 @@ async def check(
 async def kubectl_for(
     settings: Settings, ident: str, words: Sequence[str]
 ) -> tuple[Path, list[str], Mapping[str, str]]:
-    """The program to run: the kubectl of the cluster's version, with its arguments and its environment.
+    """Return the program to run: the kubectl of the cluster's version, with its arguments and its environment.
 
     Its configuration is in memory, in a descriptor that the program inherits, so no key is written to a disk.
     """
@@ -66,7 +66,7 @@ async def kubectl_for(
 
 
 def kubeconfig(cluster: ClusterView, access: ClusterCredentials) -> dict[str, Any]:
-    """The configuration with which kubectl reaches that cluster; JSON is YAML too."""
+    """Return the configuration of kubectl for that cluster; JSON is YAML too."""
     server = {"server": access.url, "certificate-authority-data": _b64(access.ca_certificates.encode())}
     user = {"client-certificate-data": _b64(access.own.pem.encode()), "client-key-data": _b64(access.own.key)}
     return {

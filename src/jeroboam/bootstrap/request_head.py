@@ -1,4 +1,4 @@
-"""What the head of a request must have before the application sees it, and the body of the server's own refusals.
+"""Checks the head of a request before the application sees it, and renders the body of the server's own refusals.
 
 Neighbours: `http` refuses what this module finds; `websocket` has the same body for its refusals.
 """
@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 
 def render_error(status: int, detail: str) -> bytes:
-    """The JSON body of a refusal, in the shape that both families share."""
+    """Return the JSON body of a refusal, in the shape that both families share."""
     error = {"request_id": "", "code": "", "status": status, "title": HTTPStatus(status).phrase, "detail": detail}
     return json.dumps({"errors": [{**error, "links": []}]}).encode()
 
@@ -17,7 +17,7 @@ def render_error(status: int, detail: str) -> bytes:
 def check_head(
     headers: Sequence[tuple[bytes, bytes]], *, version: str, is_handshake: bool
 ) -> tuple[HTTPStatus, str] | None:
-    """The status and text of a refusal, or None. Names of headers are in lower case."""
+    """Return the status and text of a refusal, or None. Names of headers are in lower case."""
     hosts = [value for name, value in headers if name == b"host"]
     # RFC 9112, 3.2.
     if len(hosts) > 1:

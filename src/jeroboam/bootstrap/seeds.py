@@ -1,4 +1,4 @@
-"""The templates of a new installation."""
+"""The templates of a new installation. Neighbour: `service`, which adds them at the first start."""
 
 from dataclasses import replace
 

@@ -64,7 +64,7 @@ class ListenAddresses:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `ValueError` that names the address if it is not available."""
+    """Return a listening socket. Raises `ValueError` that names the address if it is not available."""
     try:
         return socket.create_server((host, port), backlog=512, reuse_port=False)
     except OSError as error:
@@ -75,7 +75,7 @@ class SingleProcess:
     """All parts of one process. Start it with `run`."""
 
     def __init__(self, settings: Settings, folder: StateFolder, keystone: EmbeddedKeystone) -> None:
-        """The Keystone has been started; it need not answer yet."""
+        """The Keystone must have been started, but may not answer yet."""
         self._settings = settings
         self._folder = folder
         self._keystone = keystone
@@ -157,7 +157,7 @@ class SingleProcess:
             name = url.partition("///")[2] if url.startswith("sqlite") else "[database] connection"
             raise ValueError(f"{name}: the database does not work: {reason}") from error
         async with self._store.write() as tx:
-            # The folder is locked and everything runs in this process, so no other one holds a lease.
+            # The folder is locked and everything runs in this process, so no other process holds a lease.
             for kind in ("cluster", "workload"):
                 await tx.leases(kind).release_all()
             await tx.named_leases.release_all()
@@ -225,7 +225,7 @@ class SingleProcess:
 
 
 async def wait_for_stop() -> None:
-    """Wait until the process is asked to end (SIGTERM, Ctrl-C). From then on it has a few seconds."""
+    """Wait until the process is asked to end (SIGTERM, Ctrl-C). Then the process has a few seconds to end."""
     stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

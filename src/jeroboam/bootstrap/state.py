@@ -1,4 +1,4 @@
-"""The state folder: the data that lasts between two starts, its lock, and the files for clients."""
+"""The state folder: data that lasts between two starts, its lock, and files for clients. Neighbour: `service`."""
 
 import fcntl
 import json
@@ -13,7 +13,7 @@ from jeroboam.kit.ids import is_uuid
 from jeroboam.settings import Settings, parse_address
 
 KEY_FILE = "secrets.key"
-# One of them is in each folder that a service was started with.
+# A folder of an installation has at least one of these files.
 _OWN_FILES = ("installation", KEY_FILE)
 
 
@@ -26,7 +26,7 @@ class StateInUse(Exception):
 
 
 class StateFolder:
-    """One installation's folder. As a context it is locked; the lock ends with the process, however that ends."""
+    """The folder of one installation. As a context the folder is locked; the lock always ends with the process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -56,7 +56,7 @@ class StateFolder:
             os.close(self._lock)
 
     def _close_folder(self) -> None:
-        """Make a folder private that was there before. Raises `ValueError` where that may not be ours to do."""
+        """Make an existing folder private. Raises `ValueError` if the folder may not be ours."""
         status = self.path.stat()
         if not stat.S_IMODE(status.st_mode) & 0o077:
             return
@@ -70,7 +70,7 @@ class StateFolder:
         self.path.chmod(0o700)
 
     def _close_files(self) -> None:
-        """Make the files private, also where a copy or an earlier version left them readable for others."""
+        """Make the files private, also if a copy or an earlier version left them readable for others."""
         for path in [*self.path.glob("*"), *(self.path / "keystone").glob("*")]:
             if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077 and path.name != KEY_FILE:
                 path.chmod(0o600)
@@ -81,7 +81,7 @@ class StateFolder:
         return (self.path / "installation").exists()
 
     def installation(self) -> str:
-        """The installation's uuid, which tells its objects from those of others; created once."""
+        """Return the installation's uuid, which distinguishes its objects from those of others; created once."""
         path = self.path / "installation"
         if not path.exists():
             if (self.path / "seeded").exists():
@@ -98,31 +98,31 @@ class StateFolder:
         return self.path / KEY_FILE
 
     def passwords(self) -> KeystonePasswords:
-        """The generated passwords of the embedded Keystone's users; created once."""
+        """Return the generated passwords of the embedded Keystone's users; created once."""
         return passwords(self.path / "passwords.json")
 
     def keystone(self, settings: Settings) -> EmbeddedKeystone:
-        """The embedded Keystone on its listening address, not started."""
+        """Return the embedded Keystone on its listening address, not started."""
         host, port = parse_address(settings.keystone.listen, "[keystone] listen")
         return EmbeddedKeystone(self.path / "keystone", host=host, port=port, passwords=self.passwords())
 
     def write_clients(self, *, auth_url: str, passwords: KeystonePasswords) -> None:
-        """Write `build_clouds.yaml` and `build_openrc` for the published clients. Only the owner can read them."""
+        """Write `clouds.yaml` and `openrc` for the published clients. Only the owner can read them."""
         write_private(self.path / "clouds.yaml", build_clouds(auth_url, passwords))
         write_private(self.path / "openrc", build_openrc(auth_url, passwords))
 
     def write_addresses(self, *, api_url: str, auth_url: str) -> None:
-        """Write where the service listens."""
+        """Write the addresses of the service."""
         write_private(self.path / "addresses.json", json.dumps({"api": api_url, "keystone": auth_url}))
 
     def addresses(self) -> dict[str, str]:
-        """Where the service listened last; empty if it never did."""
+        """Return the last addresses of the service; empty if it never listened."""
         path = self.path / "addresses.json"
         return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def build_clouds(auth_url: str, passwords: KeystonePasswords) -> str:
-    """A clouds.yaml with the clouds `jeroboam` (project demo) and `jeroboam-admin`."""
+    """Return a clouds.yaml with the clouds `jeroboam` (project demo) and `jeroboam-admin`."""
     entries = [("jeroboam", "demo", "demo", passwords.demo), ("jeroboam-admin", "admin", "admin", passwords.admin)]
     lines = ["clouds:"]
     for name, user, project, password in entries:
@@ -142,7 +142,7 @@ def build_clouds(auth_url: str, passwords: KeystonePasswords) -> str:
 
 
 def build_openrc(auth_url: str, passwords: KeystonePasswords) -> str:
-    """Shell variables for the member `demo`."""
+    """Return shell variables for the member `demo`."""
     return f"""\
 export OS_AUTH_URL={auth_url}
 export OS_USERNAME=demo

@@ -1,7 +1,7 @@
 """Maintenance of an installation from outside its service: show it, examine the machine, remove it.
 
-The removal takes what is on the Engine that `DOCKER_HOST` names now, and the state folder: the state does not remember
-the Engine. Rows in a PostgreSQL of the operator's stay there.
+The removal covers the Engine that `DOCKER_HOST` names now, and the state folder: the state does not remember the
+Engine. Rows in a PostgreSQL of the operator's stay there. Neighbours: `cli`; `state`; `drivers`.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class InstallationSummary:
 
 
 async def read_summary(settings: Settings) -> InstallationSummary:
-    """The summary, read from the store. The service need not run."""
+    """Return the summary, read from the store. The service need not run."""
     store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
     try:
         async with store.read() as tx:
@@ -86,7 +86,7 @@ async def read_summary(settings: Settings) -> InstallationSummary:
 
 
 async def examine(settings: Settings) -> list[Condition]:
-    """What on this machine limits the service, as conditions; status True means no limit."""
+    """Return what on this machine limits the service, as conditions; status True means no limit."""
     conditions: list[Condition] = []
     for name, provider in drivers.make_providers(settings, "doctor", SystemClock()).items():
         try:
@@ -102,7 +102,7 @@ async def examine(settings: Settings) -> list[Condition]:
 
 
 async def _check_registry(settings: Settings) -> Condition:
-    """Whether the Engine can pull images from its default registry."""
+    """Return whether the Engine can pull images from its default registry, as a condition."""
     try:
         docker = connect(settings.docker_url)
         try:
@@ -134,9 +134,9 @@ def _free_gib(path: Path) -> int:
 
 
 async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
-    """Remove all objects of the installation, then its state. Returns the numbers of clusters and of containers.
+    """Remove all objects of the installation, then its state. Return the numbers of clusters and of containers.
 
-    The caller holds the folder's lock, so nothing is created meanwhile. Raises `DriverError` if the Engine does not
+    The caller holds the folder's lock, so no object is created meanwhile. Raises `DriverError` if the Engine does not
     answer. The state is kept then, so that the command can be repeated.
     """
     clusters = containers = 0

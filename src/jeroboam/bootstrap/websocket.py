@@ -1,4 +1,4 @@
-"""The WebSockets of the HTTP server: uvicorn's, whose handshakes are answered at once when they are malformed.
+"""The WebSockets of the HTTP server: uvicorn's, with an immediate answer to malformed handshakes.
 
 Without this a handshake that the library cannot read is never answered, and breaks the server's shutdown.
 Neighbours: `http` gives a connection to this protocol when the head of the handshake is complete.
@@ -34,12 +34,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.conn = _JsonServerProtocol(max_size=self.config.ws_max_size, logger=self.logger)
 
     def is_idle(self) -> bool:
-        """Whether the connection is over and only waits until the client has taken what was sent."""
+        """Whether the connection is over and only waits until the client has taken the rest."""
         return self.close_sent or self.transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
         if self.handshake_initiated and not self.handshake_complete:
-            # RFC 6455, 4.1. The library would take it for frames of a connection that is not open.
+            # RFC 6455, 4.1. The library would read the data as frames of a connection that is not open.
             self._refuse(HTTPStatus.BAD_REQUEST, "Data came before the handshake of the WebSocket was answered.")
             return
         super().data_received(data)
@@ -55,7 +55,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "The service is being stopped.")
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer the handshake, with what the library has to say if it has an answer, and close."""
+        """Answer the handshake, with the library's own answer if there is one, and close."""
         if self.transport.is_closing():
             return
         answer = b"".join(self.conn.data_to_send())

@@ -1,9 +1,9 @@
-"""What a Kubernetes cluster has to do for those who use it, tried out on a real one: `jeroboam cluster check`.
+"""The checks of a Kubernetes cluster: `jeroboam cluster check` tests on a real cluster what its users need.
 
-Each check makes what its user would make, in a namespace of its own, and looks whether it behaves as the Kubernetes
-documentation says. No registry is needed: everything runs from the one image that our node images carry. `base` says
-what a check is, `site` is where checks work, `runner` runs them; the other modules hold the checks by what they look
-at. Neighbours: bootstrap, which brings a connection to the cluster; nothing here knows how the cluster was made.
+Each check creates what a user would create, in a namespace of its own, and tests that it behaves as the Kubernetes
+documentation says. The checks need no registry: all containers run the one image that our node images carry. `base`
+defines a check, `site` holds the context of the checks, `runner` runs them. The other modules hold the checks by
+subject. Neighbours: bootstrap, which connects to the cluster. The checks do not know how the cluster was made.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ ALL: tuple[ClusterCheck, ...] = (*NETWORKS, *PODS, *WORKLOADS, *ACCESS)
 
 
 def select_checks(names: Sequence[str]) -> tuple[ClusterCheck, ...]:
-    """The checks with these names; all of them for none. Raises `ValueError` with those that there are."""
+    """Return the checks with these names; without names, all checks. Raises `ValueError`, which lists all names."""
     names_of_checks = {check.name for check in ALL}
     for name in names:
         if name not in names_of_checks:

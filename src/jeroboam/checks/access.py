@@ -1,6 +1,6 @@
-"""Whether the cluster lets in whom it should, and lets them do what they may and nothing else.
+"""Checks that the cluster admits the right users and lets them do what their roles allow and nothing else.
 
-Neighbours: `site`, which gives connections to others than its own user.
+Neighbours: `site`, which gives connections as other users.
 """
 
 import json
@@ -89,13 +89,13 @@ async def _issuer(site: CheckContext) -> str:
 
 
 def _decode_part(part: str) -> dict[str, Any]:
-    """A part of a token; its signature is not looked at."""
+    """Return a part of a token. The signature is not verified."""
     content: dict[str, Any] = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return content
 
 
 async def _read_status(user: KubernetesApi, path: str) -> int:
-    """How the API answers whether that user may read what is there."""
+    """Return the status of the API's answer when that user reads the path."""
     try:
         await user.get(path, "reading as another user")
     except AccessDenied as denied:

@@ -1,4 +1,4 @@
-"""What a check is, and how it ends.
+"""Defines a check and its outcome.
 
 Neighbours: the modules of checks; `runner`.
 """
@@ -13,19 +13,19 @@ from jeroboam.checks.site import CheckContext
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterCheck:
-    """One promise of a cluster's, and how it is tried."""
+    """One promise of a cluster, with its test."""
 
     name: str
     about: str
-    """What is seen to work when it passes."""
+    """What works if the check passes."""
     run: Callable[[CheckContext], Coroutine[Any, Any, str]]
-    """Tries it; what is worth saying when it passed, often nothing. Raises `Failed`, `Skipped` or a `DriverError`."""
+    """Runs the check. Returns a remark, often empty. Raises `CheckFailed`, `CheckSkipped` or a `DriverError`."""
     alone: bool = False
-    """Whether it changes what others look at, and so runs when they are done."""
+    """Whether the check changes what others look at, and so runs after them."""
 
 
 class CheckOutcome(StrEnum):
-    """How a check ended."""
+    """The outcome of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -40,11 +40,11 @@ class CheckResult:
     outcome: CheckOutcome
     seconds: float
     text: str
-    """Why it failed or was skipped, or what is worth saying."""
+    """The reason of a failed or skipped check, or the remark of a passed one."""
 
 
 class CheckProgress(Protocol):
-    """Who is told how far it is."""
+    """Receives the progress of the checks."""
 
     def begin(self, check: ClusterCheck) -> None: ...
 

@@ -1,7 +1,7 @@
-"""The objects that checks make, as the Kubernetes API takes them.
+"""The objects that checks create, as the Kubernetes API takes them.
 
-Neighbours: `site` and the checks. The image is one with busybox in it; a pod may run it whatever the cluster's Pod
-Security default is, since the namespace says that it wants the level *baseline*.
+Neighbours: `site` and the checks. The image contains busybox. A pod may run it with any Pod Security default of the
+cluster, since the namespace sets the level *baseline*.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,9 @@ from typing import Any
 Json = dict[str, Any]
 
 MARK = "jeroboam.io/check"
-"""The label of everything that checks make; its value is their namespace."""
+"""The label of all objects that checks create; its value is their namespace."""
 PORT = 8080
-"""Where servers listen in their pods."""
+"""The port on which servers in pods listen."""
 
 PLURALS = {
     "Pod": "api/v1/namespaces/{namespace}/pods",
@@ -33,11 +33,11 @@ PLURALS = {
 }
 
 SLOW = ("DaemonSet", "Deployment", "StatefulSet", "Job", "Pod", "PersistentVolumeClaim")
-"""The kinds that take a moment to go: what runs, and what is used by what runs."""
+"""The kinds whose deletion takes time: workloads, and the objects that workloads use."""
 
 
 def namespace() -> Json:
-    """A namespace that the API finds a name for."""
+    """Return a namespace whose name the API generates."""
     labels = {MARK: "namespace", "pod-security.kubernetes.io/enforce": "baseline"}
     return {
         "apiVersion": "v1",
@@ -47,7 +47,7 @@ def namespace() -> Json:
 
 
 def container(image: str, script: str, **fields: Any) -> Json:
-    """A container that runs a script."""
+    """Return a container that runs a script."""
     return {
         "name": "main",
         "image": image,
@@ -58,7 +58,7 @@ def container(image: str, script: str, **fields: Any) -> Json:
 
 
 def server(image: str, says: str = "$POD", **fields: Any) -> Json:
-    """A container that serves one line: without more words its pod's name."""
+    """Return a container that serves one line: `says`, by default its pod's name."""
     script = f'mkdir -p /www; echo "{says}" >/www/index.html; echo "$POD serves"; exec httpd -f -p {PORT} -h /www'
     name = {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
     probe = {"tcpSocket": {"port": PORT}, "periodSeconds": 1}
@@ -66,7 +66,7 @@ def server(image: str, says: str = "$POD", **fields: Any) -> Json:
 
 
 def pod_spec(*containers: Json, grace: int = 1, **fields: Any) -> Json:
-    """How pods of checks run: they hold no token and end at once."""
+    """Return the spec of a check's pod: the pod holds no token and ends at once."""
     return {
         "terminationGracePeriodSeconds": grace,
         "automountServiceAccountToken": False,
@@ -76,24 +76,24 @@ def pod_spec(*containers: Json, grace: int = 1, **fields: Any) -> Json:
 
 
 def template(app: str, *containers: Json, grace: int = 1, **fields: Any) -> Json:
-    """What a controller makes pods from."""
+    """Return the pod template of a controller."""
     return {"metadata": {"labels": {"app": app}}, "spec": pod_spec(*containers, grace=grace, **fields)}
 
 
 def daemon_set(app: str, *containers: Json) -> Json:
-    """A pod on every node that takes work."""
+    """Return a DaemonSet: a pod on every node that takes work."""
     spec = {"selector": {"matchLabels": {"app": app}}, "template": template(app, *containers)}
     return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": app}, "spec": spec}
 
 
 def deployment(app: str, replicas: int, pods: Json, **fields: Any) -> Json:
-    """So many pods anywhere."""
+    """Return a Deployment with `replicas` pods."""
     spec = {"replicas": replicas, "selector": {"matchLabels": {"app": app}}, "template": pods, **fields}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": app}, "spec": spec}
 
 
 def apart(app: str) -> Sequence[Json]:
-    """A wish that the pods of that app run on different nodes."""
+    """Return the constraint that the pods of that app should run on different nodes."""
     return [
         {
             "maxSkew": 1,
@@ -105,12 +105,12 @@ def apart(app: str) -> Sequence[Json]:
 
 
 def service(name: str, app: str, **fields: Any) -> Json:
-    """An address before the pods of an app."""
+    """Return a Service in front of the pods of an app."""
     spec = {"selector": {"app": app}, "ports": [{"port": 80, "targetPort": PORT}], **fields}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
 
 
 def data(kind: str, name: str, words: Mapping[str, str]) -> Json:
-    """A ConfigMap or a Secret."""
+    """Return a ConfigMap or a Secret."""
     place = "stringData" if kind == "Secret" else "data"
     return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, place: dict(words)}

@@ -1,6 +1,6 @@
-"""Whether pods find and reach each other: across nodes, by services, by node ports, by name.
+"""Checks that pods reach each other: across nodes, by services, by node ports, by names.
 
-Neighbours: `site`, whose servers on every node are asked.
+Neighbours: `site`, whose servers on every node answer.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from jeroboam.checks.site import WEB, CheckContext, CheckFailed, CheckSkipped, R
 
 _DOMAIN = "svc.cluster.local"
 _HTTP = 80
-# How many nodes are asked where asking every one would take long.
+# The number of nodes to ask where asking every node would take long.
 _SOME = 5
-# A service that spreads over two pods answers from one of them only so often in one of a billion tries.
+# A Service with two pods gives all these answers from one pod once in a billion runs.
 _TRIES = 30
 
 
@@ -90,7 +90,7 @@ async def _cluster_address(site: CheckContext, name: str, app: str) -> str:
 async def _answers(
     site: CheckContext, client: RunningPod, host: str, good: Sequence[str], description: str, *, port: int = _HTTP
 ) -> None:
-    """One of those answers in the end: rules take a moment to reach every node."""
+    """Wait until one of these pods answers. Rules take a moment to reach every node."""
 
     async def look() -> list[str]:
         return await site.ask(client, host, port)
@@ -99,7 +99,7 @@ async def _answers(
 
 
 async def _finds(site: CheckContext, client: RunningPod, name: str, addresses: set[str]) -> None:
-    """The name has exactly these addresses in the end."""
+    """Wait until the name has exactly these addresses."""
 
     async def look() -> set[str]:
         output = await site.run(client, "nslookup", "-type=a", name)

@@ -1,6 +1,6 @@
-"""What users do with a pod: run commands in it, read its log, reach its port, give it configuration.
+"""Checks what users do with a pod: run commands, read its log, reach its port, give it configuration.
 
-Neighbours: `site`, whose servers are used where one will do.
+Neighbours: `site`, whose servers are used where one is enough.
 """
 
 from jeroboam.checks.base import ClusterCheck

@@ -1,6 +1,6 @@
-"""Runs checks in one cluster: several at once, those that change what others look at one by one afterwards.
+"""Runs checks in one cluster: several at once, then one by one those that change what others look at.
 
-Neighbours: the checks; bootstrap, which calls it. The namespace goes when it ends, in whatever way.
+Neighbours: the checks; bootstrap, which calls this module. The namespace is always removed at the end.
 """
 
 import asyncio
@@ -11,19 +11,19 @@ from jeroboam.checks.site import CheckContext, CheckFailed, CheckSkipped
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.clock import DeadlineExceeded, run_within
 
-# Enough that none waits for another's patience, and few enough for a cluster on a small machine.
+# Enough that no check waits for a slow one, and few enough for a cluster on a small machine.
 _AT_ONCE = 6
-# Of what a check waits for, this many in a row may be slow before it counts as hanging.
+# If this many waits in a row are slow, the check counts as hanging.
 _WAITS = 5
 
 
 async def carry_out(site: CheckContext, checks: Sequence[ClusterCheck], report: CheckProgress) -> list[CheckResult]:
-    """What became of each check. Everything that they made is removed before this returns, or raises."""
+    """Return the result of each check. All objects of the checks are removed before this returns or raises."""
     try:
         await site.open()
         turns = asyncio.Semaphore(_AT_ONCE)
         together = [check for check in checks if not check.alone]
-        # A bug in one of them ends the others before anything is removed under them.
+        # A bug in a check ends the others before their objects are removed.
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_run_and_report(site, check, report, turns)) for check in together]
         results = [task.result() for task in tasks]

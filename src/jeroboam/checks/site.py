@@ -1,6 +1,6 @@
-"""Where checks work: a namespace of their own in a cluster, with a small server on every node.
+"""The context of the checks: a namespace of their own in a cluster, with a small server on every node.
 
-Neighbours: `manifests` says what is made; the checks make and ask; `runner` opens and closes it.
+Neighbours: `manifests` defines the objects; the checks create and ask; `runner` opens and closes the context.
 """
 
 import shlex
@@ -18,26 +18,26 @@ from jeroboam.kit.clock import Clock
 T = TypeVar("T")
 
 WEB = "web"
-"""The server on every node: its name, and the value of its label `app`."""
+"""The name of the server on every node, and the value of its label `app`."""
 
 _POLL_SECONDS = 0.2
 _RUN_SECONDS = 20.0
 _TRIES = 4
 _AGAIN_SECONDS = 1.0
 _NO_WORK = frozenset({"NoSchedule", "NoExecute"})
-# What the cluster puts on a node that boots, and takes off it a moment after it is ready.
-# A node's being cordoned is told apart.
+# The taints that the cluster puts on a node that boots, and removes a moment after the node is ready.
+# A cordoned node is recognised by another field.
 _PASSING = frozenset(
     f"node.kubernetes.io/{why}" for why in ("not-ready", "unreachable", "network-unavailable", "unschedulable")
 )
 
 
 class CheckFailed(Exception):
-    """The cluster does not do what it has to."""
+    """The cluster does not do what it must."""
 
 
 class CheckSkipped(Exception):
-    """The cluster has not got what the check needs."""
+    """The cluster lacks what the check needs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,9 +48,9 @@ class CheckedNode:
     address: str
     is_ready: bool
     serves: bool
-    """Whether pods of a DaemonSet that tolerates nothing run on it: those come to a cordoned node too."""
+    """Whether pods of a DaemonSet without tolerations run on the node. They also run on a cordoned node."""
     takes_work: bool
-    """Whether any other pods may come to it."""
+    """Whether other pods may run on the node."""
     version: str
 
 
@@ -65,19 +65,19 @@ class RunningPod:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckContext:
-    """One namespace. Whatever is made bears its mark, so that it can be removed again."""
+    """One namespace. All objects carry its label, so that they can be removed."""
 
     api: KubernetesApi
     bearer: Callable[[str], KubernetesApi]
-    """A connection as the one whom a token names, and as nobody else."""
+    """Returns a connection as the user of a token, and as nobody else."""
     clock: Clock
     namespace: str
     nodes: Sequence[CheckedNode]
     image: str
     seconds: float
-    """How long a check waits for one thing."""
+    """The time limit of each wait of a check."""
     _elsewhere: list[str] = field(default_factory=list)
-    """Paths of what was made outside the namespace."""
+    """The paths of the objects outside the namespace."""
 
     @property
     def workers(self) -> list[CheckedNode]:
@@ -90,12 +90,12 @@ class CheckContext:
         return [node for node in self.nodes if node.serves]
 
     def path(self, kind: str, name: str = "") -> str:
-        """Where objects of that kind are, or one of them."""
+        """Return the path of that kind, or of one object."""
         collection = PLURALS[kind].format(namespace=self.namespace)
         return f"/{collection}/{name}" if name else f"/{collection}"
 
     async def apply(self, manifest: Json) -> Json:
-        """Apply an object; it is returned."""
+        """Apply the object and return it."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         manifest["metadata"].setdefault("labels", {})[MARK] = self.namespace
         path = self.path(kind, name)
@@ -105,21 +105,21 @@ class CheckContext:
         return manifest
 
     async def get(self, kind: str, name: str) -> Json:
-        """Raises `ObjectNotFound` where there is none."""
+        """Return the object. Raises `ObjectNotFound` if there is none."""
         return await self.call_with_retries(lambda: self.api.get(self.path(kind, name), f"asking for {kind} {name}"))
 
     async def pods(self, app: str) -> list[RunningPod]:
-        """The pods with that label `app` that are ready."""
+        """Return the ready pods with that label `app`."""
         return [parse_pod(each) for each in await self.list_objects("Pod", app) if is_ready(each)]
 
     async def list_objects(self, kind: str, app: str) -> list[Json]:
-        """The objects of a kind with that label `app`."""
+        """Return the objects of a kind with that label `app`."""
         query = f"{self.path(kind)}?labelSelector=app%3D{app}"
         listing = await self.call_with_retries(lambda: self.api.get(query, f"asking for the {kind}s of {app}"))
         return list(listing["items"])
 
     async def call_with_retries(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What it returns, asked a few times where the API does not answer: that alone is no check's business."""
+        """Return the result of `ask`. Retry a few times while the API does not answer: no check tests that."""
         for _ in range(_TRIES - 1):
             try:
                 return await ask()
@@ -128,7 +128,7 @@ class CheckContext:
         return await ask()
 
     async def until(self, description: str, look: Callable[[], Awaitable[T]], good: Callable[[T], object]) -> T:
-        """Look until it is good; what is not there yet is waited for. Raises `CheckFailed` with what was seen last."""
+        """Return a good result of `look`; wait for missing objects. Raises `CheckFailed` with the last result."""
         end = self.clock.monotonic() + self.seconds
         while True:
             try:
@@ -144,7 +144,7 @@ class CheckContext:
             await self.clock.sleep(_POLL_SECONDS)
 
     async def list_web_pods(self) -> list[RunningPod]:
-        """The server's pods, one on each node that may have one, once all of them are ready."""
+        """Return the server's pods once all are ready: one for each node on which the server runs."""
         await self.until("a pod on every node", lambda: self.pods(WEB), lambda pods: len(pods) == len(self.servers))
         return sorted(await self.pods(WEB), key=lambda pod: pod.node)
 
@@ -154,9 +154,9 @@ class CheckContext:
         return await run(self.api, name, command, namespace=self.namespace, stdin=stdin, seconds=_RUN_SECONDS)
 
     async def ask(self, where: RunningPod, host: str, port: int = PORT, *, times: int = 1) -> list[str]:
-        """What the server behind that address says to a pod, so many times; nothing for an answer that did not come.
+        """Return the server's answers to `times` requests from a pod. A request without an answer adds nothing.
 
-        Asked with `nc`: the `wget` of a statically linked busybox does not survive every look-up of a name.
+        The pod asks with `nc`: the `wget` of a statically linked busybox crashes at some look-ups of names.
         """
         one = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {shlex.quote(host)} {port} | tail -n 1; echo"
         loop = f"i=0; while [ $i -lt {times} ]; do {one}; i=$((i + 1)); done"
@@ -164,14 +164,14 @@ class CheckContext:
         return result.stdout.split()
 
     async def open(self) -> None:
-        """Put a server on every node that may have one."""
+        """Start a server on every node that may have one."""
         await self.apply(daemon_set(WEB, server(self.image)))
 
     async def close(self) -> None:
-        """Remove everything. What runs has ended when this returns; the cluster drops the empty namespace on its own.
+        """Remove all objects. Workloads have ended when this returns; the cluster removes the empty namespace later.
 
-        What goes slowly goes first: a namespace in which something is left is looked at again a quarter of a minute
-        later.
+        Slow kinds are removed first: the cluster checks a namespace that is not empty again only after a quarter of a
+        minute.
         """
         try:
             for kind in SLOW:
@@ -201,7 +201,7 @@ class CheckContext:
 async def enter(
     api: KubernetesApi, bearer: Callable[[str], KubernetesApi], clock: Clock, *, image: str, seconds: float
 ) -> CheckContext:
-    """A new namespace in that cluster. Raises `CheckFailed` where no node takes work."""
+    """Return a new namespace in that cluster. Raises `CheckFailed` if no node takes work."""
     listing = await api.get("/api/v1/nodes", "asking the cluster for its nodes")
     nodes = tuple(_parse_node(each) for each in listing["items"])
     if not any(node.takes_work for node in nodes):
@@ -228,12 +228,12 @@ def _parse_node(node: Mapping[str, Any]) -> CheckedNode:
 
 
 def parse_pod(body: Mapping[str, Any]) -> RunningPod:
-    """A pod from what the API says of it."""
+    """Return the pod of an API object."""
     return RunningPod(name=body["metadata"]["name"], node=body["spec"]["nodeName"], address=body["status"]["podIP"])
 
 
 def is_ready(body: Mapping[str, Any]) -> bool:
-    """Whether a pod is ready and stays."""
+    """Whether a pod is ready and is not being deleted."""
     conditions = {each["type"]: each["status"] for each in body["status"].get("conditions") or ()}
     return conditions.get("Ready") == "True" and "deletionTimestamp" not in body["metadata"]
 

@@ -1,7 +1,7 @@
-"""Volumes for the pods of a set: the cluster's own where it has some to give, else some of the check's.
+"""Volumes for the pods of a StatefulSet: from the cluster's default storage class, otherwise the check's own.
 
-Neighbours: `workloads`. A volume of the check's is a folder on one node, so it proves that claims are bound and
-mounted, and nothing about a storage system.
+Neighbours: `workloads`. A volume of the check is a folder on one node. It proves that claims are bound and mounted,
+and nothing about a storage system.
 """
 
 from jeroboam.checks.manifests import Json
@@ -12,7 +12,7 @@ _SIZE = "16Mi"
 
 
 async def claims(site: CheckContext, name: str, count: int) -> tuple[Json, str]:
-    """The claim `data` that each pod of the set makes, and where its volume comes from, for the user."""
+    """Return the claim `data` of each pod of the set, and for the user the origin of its volumes."""
     classes = await site.api.get("/apis/storage.k8s.io/v1/storageclasses", "asking for storage classes")
     default = next((each for each in classes["items"] if _is_default(each)), None)
     spec: Json = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": _SIZE}}}
@@ -26,7 +26,7 @@ async def claims(site: CheckContext, name: str, count: int) -> tuple[Json, str]:
 
 
 async def _available(site: CheckContext, name: str) -> None:
-    """A claim that comes before the cluster has looked at its volume may wait for a quarter of a minute."""
+    """Wait until the volume is available. A claim that comes earlier may wait for a quarter of a minute."""
 
     async def look() -> str:
         return str((await site.get("PersistentVolume", name)).get("status", {}).get("phase"))
@@ -39,7 +39,7 @@ def _is_default(storage_class: Json) -> bool:
 
 
 def _volume(site: CheckContext, owner: str, number: int) -> Json:
-    """A folder on one node, for the claim of that pod. It is gone when the node boots next."""
+    """Return a volume for the claim of that pod: a folder on one node, which is lost when the node reboots."""
     node = site.workers[number % len(site.workers)].name
     here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
     spec = {

@@ -1,6 +1,6 @@
-"""What controllers do: a pod on every node, a roll-out, a set with volumes, work that ends, a node that is emptied.
+"""Checks what controllers do: a pod on every node, a roll-out, a set with volumes, jobs, a drain.
 
-Neighbours: `site`; `volumes` brings disks where the cluster has none to give.
+Neighbours: `site`; `volumes` gives volumes if the cluster has none.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from jeroboam.domain.errors import Temporary
 
 _HTTP = 80
 _REPLICAS = 2
-# A pod that goes still answers while every node learns of it.
+# A deleted pod still answers until every node knows of it.
 _LINGER = {"preStop": {"exec": {"command": ["sleep", "5"]}}}
 _LINGER_GRACE = 6
 _MERGE_CORDON = {"spec": {"unschedulable": True}, "metadata": {"annotations": {"jeroboam.io/check": MANAGER}}}
@@ -62,7 +62,7 @@ def _build_deployment(site: CheckContext, app: str, says: str) -> Json:
 
 
 async def _until_rolled(site: CheckContext, app: str, look: Any) -> int:
-    """How many requests it took until only new pods were left. Raises `CheckFailed` for a request without answer."""
+    """Return the number of requests until only new pods are left. Raises `CheckFailed` if a request has no answer."""
     requests = 0
     end = site.clock.monotonic() + site.seconds
     while True:
@@ -179,7 +179,7 @@ async def _drain(site: CheckContext) -> str:
 
 
 async def _budget_says(site: CheckContext, name: str, *, disruptions: int) -> None:
-    """Wait until the budget knows its pods: an eviction before that is refused for another reason."""
+    """Wait until the budget knows its pods. An eviction before that is refused for another reason."""
 
     async def look() -> Json:
         return dict((await site.get("PodDisruptionBudget", name)).get("status") or {})
@@ -191,7 +191,7 @@ async def _budget_says(site: CheckContext, name: str, *, disruptions: int) -> No
 
 
 async def _has_drained(site: CheckContext, app: str, node: str) -> bool:
-    """Whether none of the app's pods is on that node; those that are there are asked to go."""
+    """Whether none of the app's pods is on that node. Pods that are there are evicted."""
     present = [each for each in await site.list_objects("Pod", app) if each["spec"].get("nodeName") == node]
     remaining = [parse_pod(each) for each in present if "deletionTimestamp" not in each["metadata"] and is_ready(each)]
     await asyncio.gather(*(_evict(site, each) for each in remaining))

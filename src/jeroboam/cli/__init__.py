@@ -1,6 +1,6 @@
-"""The command `jeroboam`. Thin: it reads options, calls bootstrap and prints.
+"""The command `jeroboam`. A thin layer: it reads options, calls bootstrap and prints.
 
-Neighbours: `terminal`, what commands share; `own_clusters`, the commands of a cluster's user.
+Neighbours: `terminal`, the common code of commands; `own_clusters`, the commands of a cluster's user.
 """
 
 import asyncio
@@ -64,12 +64,12 @@ async def _up(settings: options.Settings) -> None:
         with StateFolder(settings.state) as folder:
             keystone = folder.keystone(settings)
             await keystone.start()
-            # Loading the service takes as long as starting a Keystone, so both are done at once.
+            # Loading the service takes as long as starting a Keystone, so both run at the same time.
             from jeroboam.bootstrap.service import SingleProcess, wait_for_stop  # noqa: PLC0415
 
             async with SingleProcess(settings, folder, keystone).run() as addresses:
                 greeting = _format_greeting(settings.state, addresses.api, addresses.keystone)
-                # Lines to be pasted: none is broken where a terminal is narrow.
+                # These lines are for pasting: a narrow terminal must not break them.
                 console.print(greeting, highlight=False, soft_wrap=True)
                 await wait_for_stop()
                 console.print("draining; clusters and containers stay")
@@ -216,7 +216,7 @@ def remove_image(
 
 
 class _Progress:
-    """Prints a line for each thing that is built, with its time; on a terminal also what is being built."""
+    """Prints a line for each part that was built, with its time; on a terminal also the part in progress."""
 
     def __init__(self) -> None:
         self._status = console.status("")

@@ -1,4 +1,4 @@
-"""What all commands share: options, tables, and how errors are shown.
+"""Common code of all commands: options, tables, and the display of errors.
 
 Neighbours: the commands.
 """

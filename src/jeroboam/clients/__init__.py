@@ -1,1 +1,1 @@
-"""The only code that talks to other systems: one module a system."""
+"""The only code that talks to other systems: one module for each system."""

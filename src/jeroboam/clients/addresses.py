@@ -1,7 +1,7 @@
-"""Which addresses the service may be sent to by a user, who names a host that the service then speaks to.
+"""Rules for the addresses that the service speaks to for users, who name the host.
 
-Neighbours: `manifest_url` and the registries of images. What counts as one's own is refused: this machine, whatever
-network it stands in, whatever no route of the Internet leads to. An operator may allow networks.
+Neighbours: `manifest_url` and `docker_images`, for the registries of images. The rules refuse this machine, its
+networks, and addresses that no route of the Internet leads to. An operator may allow networks.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Addresses of version 6 that stand for one of version 4 behind a translator.
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
-# No longer anybody's, and global to Python all the same: site-local addresses, and relays of 6to4 (RFC 3879, 7526).
+# Deprecated, though Python calls them global: site-local addresses, and relays of 6to4 (RFC 3879, 7526).
 _DEPRECATED: tuple[Network, ...] = (ipaddress.IPv6Network("fec0::/10"), ipaddress.IPv4Network("192.88.99.0/24"))
 _MASK_FIELD, _PREFIX_FIELD = 7, 2
 _ROUTES, _ADDRESSES = Path("/proc/net/route"), Path("/proc/net/if_inet6")
 
 LOOK_UP_SECONDS = 5.0
-# A thread that waits for a name server cannot be ended: those of the event loop are for what must not wait behind it.
+# A thread that waits for a name server cannot be interrupted, and must not hold up the threads of the event loop.
 _LOOK_UPS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="look-up")
 
 
@@ -35,11 +35,11 @@ class HostRoute:
 
     network: ipaddress.IPv4Network
     has_gateway: bool
-    """Whether it leads through another machine; else this one stands in that network."""
+    """Whether the route leads through another machine. If not, this machine is in that network."""
 
 
 def list_routes(table: Path = _ROUTES) -> list[HostRoute]:
-    """The routes of this machine, default routes left out; none where there is no such table."""
+    """Return the routes of this machine without default routes; none if there is no such table."""
     routes = []
     for line in _lines(table)[1:]:
         fields = line.split()
@@ -51,7 +51,7 @@ def list_routes(table: Path = _ROUTES) -> list[HostRoute]:
 
 
 def list_connected_networks() -> list[Network]:
-    """The networks that this machine stands in, as Linux tells them; none where nobody tells."""
+    """Return the networks that this machine is in, as Linux lists them; none if it lists none."""
     networks: list[Network] = [route.network for route in list_routes() if not route.has_gateway]
     for line in _lines(_ADDRESSES):
         fields = line.split()
@@ -62,11 +62,11 @@ def list_connected_networks() -> list[Network]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AddressRules:
-    """The rules, with what an operator allows. `connected` are the networks of this machine, looked up each time."""
+    """The rules, with what an operator allows. The networks of this machine are looked up each time."""
 
     allowed_networks: Sequence[Network] = ()
     may_allow_own: bool = False
-    """Whether `allowed` counts for loopback and link-local addresses too."""
+    """Whether `allowed_networks` may hold loopback and link-local addresses."""
     list_connected: Callable[[], Iterable[Network]] = list_connected_networks
 
     def permits(self, address: Address) -> bool:
@@ -82,17 +82,17 @@ class AddressRules:
 
 
 async def look_up(host: str, port: int, *, seconds: float = LOOK_UP_SECONDS) -> list[Address]:
-    """Every address that the host has.
+    """Return every address of the host.
 
-    Raises `OSError` or `UnicodeError` where nobody knows it, `TimeoutError` (an `OSError`) where no name server has
-    said so in time.
+    Raises `OSError` or `UnicodeError` if the host is unknown, `TimeoutError` (an `OSError`) if no name server answers
+    in time.
     """
     with contextlib.suppress(ValueError):
         return [ipaddress.ip_address(host)]
     ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     async with asyncio.timeout(seconds):
         answers = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, ask)
-    # A zone belongs to link-local addresses, which are refused without it.
+    # A zone belongs to link-local addresses, which are refused without a zone.
     return [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
 
 
@@ -108,7 +108,7 @@ def _little_endian(word: str) -> ipaddress.IPv4Address:
 
 
 def _resolve_embedded_address(address: Address) -> Address:
-    """The address that is spoken to in the end, where one stands for another."""
+    """Return the address that packets reach in the end: some addresses contain another one."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _TRANSLATED:

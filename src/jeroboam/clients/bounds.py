@@ -1,6 +1,6 @@
-"""Bounds on what a server may answer, for servers that a user may have in hand: the nodes of a cluster among them.
+"""Bounds on the answers of servers that a user may control, such as the nodes of a cluster.
 
-The library reads an answer to its end however long it is, and reads over as many informational answers (1xx) as come.
+The library reads an answer of any size to its end, and skips any number of informational answers (1xx).
 Neighbours: every client here that opens a session.
 """
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
 MOST_INFORMATIONAL = 16
-"""Informational answers before the answer proper. Servers send one at most for each that the client asked for."""
+"""The most informational answers before the final one. Servers send at most one for each that the client asked for."""
 
 
 class AnswerTooLarge(aiohttp.ClientPayloadError):
@@ -20,15 +20,15 @@ class AnswerTooLarge(aiohttp.ClientPayloadError):
 
 
 class BoundedResponse(aiohttp.ClientResponse):
-    """An answer that is given up when it is larger than `max_octets` when unpacked, or does not begin.
+    """An answer that is abandoned if its unpacked size exceeds `max_octets`, or if it does not begin.
 
-    The bound holds for answers that are read whole; whoever reads pieces counts them.
+    The bound holds for answers that are read whole. A caller that reads pieces has to count them.
     """
 
     max_octets = 16 << 20
 
     async def start(self, connection: "Connection") -> aiohttp.ClientResponse:
-        """Begin to read. Raises `aiohttp.ClientPayloadError` for informational answers without end."""
+        """Begin to read. Raises `aiohttp.ClientPayloadError` after too many informational answers."""
         protocol = connection.protocol
         assert protocol is not None
         read, remaining = protocol.read, MOST_INFORMATIONAL + 1
@@ -63,6 +63,6 @@ class BoundedResponse(aiohttp.ClientResponse):
 
 
 class LargeResponse(BoundedResponse):
-    """The same for servers that list thousands of objects."""
+    """A bounded answer for servers that list thousands of objects."""
 
     max_octets = 64 << 20

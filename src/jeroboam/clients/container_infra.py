@@ -1,7 +1,7 @@
-"""A user's view of a container-infra API: their own credentials, from `OS_*` variables or a clouds.yaml.
+"""A client of the container-infra API for one user, with credentials from `OS_*` variables or a clouds.yaml.
 
-openstacksdk reads them, since it knows every way to log in; it waits while it asks, so each question has a thread.
-Neighbours: bootstrap, for the commands that act on a cluster as its user would.
+openstacksdk reads the credentials, since it supports every way to log in. It blocks, so each request has a thread.
+Neighbours: bootstrap, for the commands that act on a cluster as its user.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _ORGANIZATIONS = ("system:masters",)
 
 
 class KeystoneSession(Protocol):
-    """A logged-in user at one API, as openstacksdk has it."""
+    """A logged-in user at one API, as openstacksdk represents it."""
 
     def get(self, url: str, *, raise_exc: bool) -> Any: ...
 
@@ -43,23 +43,23 @@ class ClusterView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterCredentials:
-    """What a user reaches a cluster's own API with. `repr` shows no key."""
+    """The credentials for a cluster's own API. `repr` shows no key."""
 
     url: str
     ca_certificates: str
     """Certificates of the cluster's authorities, in PEM."""
     own: KeyPair = field(repr=False)
-    """Somebody who may do anything in the cluster."""
+    """The key pair of a user who may do anything in the cluster."""
 
 
 class ContainerInfraClient:
-    """Questions to one API as one user. Raises `Permanent` for what is refused, `Temporary` when nobody answers."""
+    """Requests to one API as one user. Raises `Permanent` if a request is refused, `Temporary` if nobody answers."""
 
     def __init__(self, session: KeystoneSession) -> None:
         self._session = session
 
     async def cluster(self, ident: str) -> ClusterView:
-        """The cluster with that name or uuid."""
+        """Return the cluster with that name or uuid."""
         body = await self._get(f"/clusters/{quote(ident, safe='')}", f"looking for cluster {ident}")
         template = await self._get(f"/clustertemplates/{body['cluster_template_id']}", f"looking at cluster {ident}")
         return ClusterView(
@@ -72,7 +72,7 @@ class ContainerInfraClient:
         )
 
     async def access(self, cluster: ClusterView) -> ClusterCredentials:
-        """A new key, with a certificate that the cluster's authority signs at our request."""
+        """Return a new key, with a certificate that the cluster's authority signs for it."""
         if not cluster.api_address:
             raise Permanent(f"cluster {cluster.name} has no API yet: its status is {cluster.status}")
         action = f"asking for access to cluster {cluster.name}"
@@ -99,7 +99,7 @@ class ContainerInfraClient:
 
 
 async def log_in(*, clouds: Path | None) -> ContainerInfraClient:
-    """As the environment says who one is, or without that as the first cloud `jeroboam` of that clouds.yaml."""
+    """Log in as the environment says; with `clouds`, as the cloud `jeroboam` of that clouds.yaml."""
     return ContainerInfraClient(await _in_a_thread(lambda: _session(clouds), "logging in"))
 
 
@@ -118,7 +118,7 @@ def _session(clouds: Path | None) -> KeystoneSession:
 
 
 async def _in_a_thread(ask: Callable[[], T], action: str) -> T:
-    """What that returns. The library's errors say which credentials, which host, which cloud."""
+    """Return the result of `ask`. The library's errors name the credentials, the host and the cloud."""
     try:
         return await asyncio.to_thread(ask)
     except _troubles() as error:

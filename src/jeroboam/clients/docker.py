@@ -1,7 +1,7 @@
-"""One way to reach a Docker Engine, and one way to say what it answered.
+"""Connects to a Docker Engine and translates its errors, in one way for all callers.
 
-Neighbours: the `docker` runtime, the `local` provider and the `swarm` COE. The API version is negotiated with
-each Engine, since the newest refuse what the oldest speak.
+Neighbours: the `docker` runtime, the `local` provider and the `swarm` COE. The API version is negotiated with each
+Engine, since the newest Engines refuse the versions of the oldest.
 """
 
 import json
@@ -20,18 +20,18 @@ from yarl import URL
 from jeroboam.clients.bounds import BoundedResponse, LargeResponse
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 
-# What the Engine may take for one answer before the call counts as failed; streams have no limit as a whole.
+# The Engine's time for one answer; then the call counts as failed. A stream as a whole has no limit.
 ANSWER_SECONDS = 60.0
 CONNECT_SECONDS = 5.0
 
-# What aiodocker gives for a status when there was no answer at all.
+# The status that aiodocker reports if there was no answer.
 CONNECTION_LOST = 900
 
-# What may stand in a path of the Engine's API; all else could lead to another one, or become a query.
+# What a path of the Engine's API may contain. Other characters could lead to another path or become a query.
 _SEGMENT = r"[A-Za-z0-9_.:@+\[\]-]+"
 _PATH = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*", re.ASCII)
 _DOTS = frozenset({".", ".."})
-# One client has so many calls under way at once; those above it wait for a connection.
+# The most calls of one client at once. Further calls wait for a connection.
 _CONNECTIONS = 1024
 
 _LONGEST_LINE = 4 * 1024 * 1024
@@ -41,12 +41,12 @@ FRAME = struct.Struct(">BxxxL")
 
 _TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
-# What the engine's own helpers refuse they refuse again: a missing program, a capability that the host has not got.
+# Errors of the Engine's own helpers are permanent: a missing program, a capability that the host lacks.
 _REFUSED_BY_THE_HOST = "OCI runtime"
 
 
 class DockerClient(aiodocker.Docker):
-    """The library's client, which puts names into paths as they are: this one refuses those that are no names."""
+    """The library's client with checked paths: the library puts names into paths unchecked."""
 
     def _canonicalize_url(self, path: str | URL, *, versioned_api: bool = True) -> URL:
         if isinstance(path, str):
@@ -55,7 +55,7 @@ class DockerClient(aiodocker.Docker):
 
 
 def check_path(path: str) -> None:
-    """Raise `Permanent` for a path of the Engine's API that a name in it has turned into another."""
+    """Raise `Permanent` for a path of the Engine's API that a name in it has turned into another path."""
     if not _PATH.fullmatch(path) or not _DOTS.isdisjoint(path.split("/")):
         raise Permanent(f"{path[:_SHOWN]!r} cannot be asked of the Docker Engine: a name in it is none")
 
@@ -63,26 +63,26 @@ def check_path(path: str) -> None:
 def connect(
     url: str | None = None, *, tls: ssl.SSLContext | None = None, answer_seconds: float | None = None
 ) -> aiodocker.Docker:
-    """A client of the Engine at that URL (None: the environment's, else the local socket). Nothing is sent yet.
+    """Return a client of the Engine at that URL (None: the environment's, else the local socket). Nothing is sent yet.
 
-    With `answer_seconds` no call takes longer than that as a whole, the wait for a connection included. Proxies and
-    certificate settings of the environment are not looked at. Raises `Temporary` when no Engine's socket is found.
+    `answer_seconds` limits each call as a whole, including the wait for a connection. Proxies and certificate settings
+    of the environment are ignored. Raises `Temporary` if no Engine's socket is found.
     """
     timeout = aiohttp.ClientTimeout(total=answer_seconds, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS)
     try:
         engine = DockerClient(url, ssl_context=tls, timeout=timeout)
     except (AssertionError, ValueError) as error:
         raise Temporary("no Docker Engine was found: neither DOCKER_HOST nor a local socket answers") from error
-    # The library takes 100 connections, and has no word for it: as many hanging calls would hold up all others.
+    # The library allows 100 connections and has no option for that: 100 hanging calls would hold up all others.
     engine.connector._limit = _CONNECTIONS  # noqa: SLF001
-    # An Engine over TLS is a node of a cluster, and its user's.
+    # An Engine over TLS is a node of a cluster, and its user controls it.
     engine.session._response_class = LargeResponse if tls is None else BoundedResponse  # noqa: SLF001
     return engine
 
 
 @contextmanager
 def translate_errors(action: str) -> Iterator[None]:
-    """Turn what the Engine client raises into `Temporary` or `Permanent`, with what was being done."""
+    """Translate the errors of the Engine client into `Temporary` or `Permanent`, which name the action."""
     try:
         yield
     except DriverError:
@@ -99,19 +99,19 @@ def translate_errors(action: str) -> Iterator[None]:
 
 
 def build_url(engine: aiodocker.Docker, path: str) -> str:
-    """The URL of a path of the Engine's API. Raises `Permanent` if a name in it is none."""
+    """Return the URL of a path of the Engine's API. Raises `Permanent` if the path has an invalid name."""
     check_path(path)
     return f"{engine.docker_host}/{path}"
 
 
 async def asks_registry(engine: aiodocker.Docker, image: str) -> str | None:
-    """Have the Engine look an image up where it would pull it from: None if it can, else what stands in the way."""
+    """Have the Engine look up the image in its registry. Return None if it can, otherwise the reason."""
     async with engine.session.get(build_url(engine, f"distribution/{image}/json")) as response:
         return None if response.ok else await read_error(response)
 
 
 async def post(engine: aiodocker.Docker, path: str, body: Mapping[str, Any]) -> None:
-    """Send what the client library has no word for. Raises `aiodocker.DockerError` as it does itself."""
+    """Send a request that the client library has no method for. Raises `aiodocker.DockerError` as the library does."""
     async with engine.session.post(build_url(engine, path), json=body) as response:
         if not response.ok:
             raise aiodocker.DockerError(response.status, await read_error(response))
@@ -120,7 +120,7 @@ async def post(engine: aiodocker.Docker, path: str, body: Mapping[str, Any]) -> 
 async def events(
     engine: aiodocker.Docker, filters: Mapping[str, list[str]], since: float
 ) -> AsyncIterator[dict[str, Any]]:
-    """The Engine's events from that Unix time on; ends when the Engine closes the stream."""
+    """Yield the Engine's events from that Unix time on, until the Engine closes the stream."""
     patient = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=None)
     query = {"filters": json.dumps(filters), "since": f"{since:.6f}"}
     url = build_url(engine, "events")
@@ -135,9 +135,9 @@ async def events(
 async def read_log(
     engine: aiodocker.Docker, container: str, query: Mapping[str, str], *, tty: bool, limit: int
 ) -> bytes:
-    """What the container printed, both streams in order; of more than `limit` bytes, only the newest.
+    """Return the output of the container, both streams in order; if it exceeds `limit` bytes, the newest.
 
-    What is left out is told in a first line, since clients show the text and nothing beside it.
+    The first line then says how much is left out, since clients show only the text.
     """
     pieces: deque[bytes] = deque()
     size = left_out = 0
@@ -160,9 +160,9 @@ async def read_log(
 
 
 async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """What the Engine's multiplexed stream carries.
+    """Yield the payloads of the Engine's multiplexed stream.
 
-    A line is a frame, and there may be millions: they are taken by the chunk, which leaves others their turn.
+    Each line is a frame, and there may be millions. Frames are read in chunks, so that other tasks have their turn.
     """
     buffer = bytearray()
     async for chunk in content.iter_any():
@@ -179,14 +179,14 @@ async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 
 
 def check_frame(size: int) -> int:
-    """Return the size of a frame. Raises `aiohttp.ClientPayloadError` for one that would be gathered for too long."""
+    """Return the size of a frame. Raises `aiohttp.ClientPayloadError` if the frame is too large to buffer."""
     if size > _LONGEST_LINE:
         raise aiohttp.ClientPayloadError(f"a frame of {size} bytes")
     return size
 
 
 async def read_error(response: aiohttp.ClientResponse) -> str:
-    """The Engine's own words for an error."""
+    """Return the Engine's own text of an error."""
     text = await response.text()
     try:
         return str(json.loads(text)["message"])

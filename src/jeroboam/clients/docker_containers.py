@@ -1,7 +1,6 @@
-"""Containers on an Engine: their names, how ours are known, their states, removal, and commands run in them.
+"""Containers on an Engine: names, owned labels, states, removal, and commands run in them.
 
-Neighbours: the `docker` runtime and the `swarm` COE, which both hold containers on an Engine and do not know each
-other.
+Neighbours: the `docker` runtime and the `swarm` COE. Both hold containers on an Engine, and neither imports the other.
 """
 
 import datetime as dt
@@ -18,14 +17,14 @@ from jeroboam.domain.owner_labels import ObjectKind, has_kind
 from jeroboam.domain.ports import ExecResult
 
 MOST_BYTES = 16 * 1024 * 1024
-"""What one answer may hold of logs (the newest) or of a command's output."""
+"""The limit of one answer: of logs (the newest) or of a command's output."""
 
 _STATES = {
     "created": RuntimeState.CREATED,
     "running": RuntimeState.RUNNING,
     "paused": RuntimeState.PAUSED,
     "restarting": RuntimeState.RESTARTING,
-    # Its process has ended; the rest is the Engine's housekeeping.
+    # The process has ended; the Engine only cleans up.
     "removing": RuntimeState.EXITED,
     "exited": RuntimeState.EXITED,
     "dead": RuntimeState.DEAD,
@@ -33,14 +32,14 @@ _STATES = {
 
 
 def container_name(uuid: str) -> str:
-    """Return the container's name on the Engine. It is unique there, so there can never be two of a container."""
+    """Return the container's name on the Engine. Names are unique there, so there are never two of a container."""
     return f"jeroboam-{uuid}"
 
 
 def find_owned_uuid(labels: Mapping[str, str], names: Sequence[str], *, label: str, kind: ObjectKind) -> str | None:
     """Return the uuid that the label holds; None for a container that we have not created as one of that kind.
 
-    Images have labels too, and whoever reaches the Engine can set any label: so the name has to match as well.
+    Images have labels too, and every client of the Engine can set any label, so the name has to match as well.
     """
     uuid = labels.get(label)
     is_ours = uuid and has_kind(labels, kind) and f"/{container_name(uuid)}" in names
@@ -78,12 +77,12 @@ async def remove_container(container: DockerContainer, *, force: bool) -> None:
 
 
 def state_of(word: str) -> RuntimeState:
-    """The Engine's word for a container's state as ours."""
+    """Return the state for the Engine's word."""
     return _STATES.get(word, RuntimeState.DEAD)
 
 
 def moment(text: str | None) -> dt.datetime | None:
-    """A time of the Engine's; it writes the year 1 for never."""
+    """Return a time of the Engine; None for the year 1, which stands for never."""
     if not text or text.startswith("0001-"):
         return None
     return dt.datetime.fromisoformat(text).astimezone(dt.UTC)

@@ -1,6 +1,6 @@
-"""Bringing images into a Docker Engine: from a registry, and from a stream, which its client has no public call for.
+"""Brings images into a Docker Engine: from a registry, and from a stream, for which the library has no public call.
 
-Neighbours: `clients.docker`; the runtime and the COE whose containers need images; node images, which are imported.
+Neighbours: `docker`; the runtime and the COE whose containers need images; node images, which are imported.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.images import DOCKER_HUB, is_reference, parse_reference
 from jeroboam.domain.nodes import IMAGE_REPOSITORY
 
-# How registries refuse, as against not answering, in the words in which the Engine passes that on: its own, and the
-# codes of the distribution API. Only our sentence for it is shown: what answers under the name of a registry may be
-# anything, and its words are for the operator's log. Whole phrases count, after every name is taken out.
+# The refusals of registries, as opposed to no answer, in the Engine's text: its own phrases, and the codes of the
+# distribution API. Users see only our sentence: any server may answer under the name of a registry, so its text goes
+# to the operator's log. Whole phrases count, after all names are removed.
 _STATUS = r"\b(?:http|status(?: code)?:?) "
 _MANY = rf"\btoomanyrequests\b|\btoo many requests\b|{_STATUS}429\b"
 _PRIVATE = (
@@ -39,13 +39,13 @@ _REFUSALS = (
     (re.compile(r"\bno matching manifest\b"), "its registry has it for other platforms only"),
     (re.compile(r"\binvalid reference\b"), "its name is none"),
 )
-# What follows is whatever answered, which may be no registry.
+# The text of the server that answered follows; that server may be no registry.
 _FOREIGN = "response body:"
-# Where names stand in the Engine's words that are not the image's own: URLs, and hosts that are looked up.
+# Other names in the Engine's text than the image's: URLs, and hosts that are looked up.
 _PLACES = re.compile(r"https?://[^\s\"]+|\blookup \S+|\bdial \w+ \S+|\breference \"[^\"]*\"|\bsha256:[0-9a-f]+")
 _NAME = r"(?<![\w.:/@-]){}(?![\w/@-])"
 _LOGGED = 500
-# From the request to the registry's first word; after that the Engine's own limits hold.
+# The time from the request to the registry's first answer; then the Engine's own limits hold.
 CONTACT_SECONDS = 10.0
 
 log = structlog.get_logger("jeroboam.clients.docker")
@@ -59,7 +59,7 @@ _SHOWN = 80
 async def import_image(
     docker: aiodocker.Docker, tar: AsyncIterable[bytes], *, repository: str, tag: str, changes: Sequence[str]
 ) -> str:
-    """Make an image with one layer from the tar stream and give its id. `changes` are Dockerfile instructions."""
+    """Import the tar stream as an image with one layer and return its id. `changes` are Dockerfile instructions."""
     params = [("fromSrc", "-"), ("repo", repository), ("tag", tag), *(("changes", change) for change in changes)]
     version = await docker.version()
     url = f"{docker.docker_host}/v{version['ApiVersion']}/images/create"
@@ -89,7 +89,7 @@ async def copy_file(docker: aiodocker.Docker, image: str, path: str, into: IO[by
 
 
 async def export_images(docker: aiodocker.Docker, images: Sequence[str]) -> AsyncIterator[bytes]:
-    """These images in one archive, as `docker save` writes it: a layer that several of them have is in it once."""
+    """Yield these images in one archive, as `docker save` writes it. A shared layer is in the archive once."""
     for image in images:
         check_image(image)
     url = f"{docker.docker_host}/images/get"
@@ -105,18 +105,18 @@ class RegistryUnreachable(Temporary):
 
 
 def check_image(image: str) -> None:
-    """Raise `Permanent` for what cannot be an image's name, before it becomes part of a path."""
+    """Raise `Permanent` for an invalid image name, before the name becomes part of a path."""
     if not is_reference(image):
         raise Permanent(f"{image[:_SHOWN]!r} is not the name of an image")
 
 
 async def check_pull(image: str, rules: AddressRules) -> None:
-    """Raise `Permanent` for an image that users may not have pulled.
+    """Raise `Permanent` for an image that users may not pull.
 
-    That is one under the name of our own node images, and one whose registry lies where only this machine may speak.
-    Raises `RegistryUnreachable` where nobody knows the registry's host, as behind a proxy that alone resolves names.
+    Users may not pull images under the name of our node images, or from a registry that only this machine may reach.
+    Raises `RegistryUnreachable` if the registry's host is unknown, as behind a proxy that alone resolves names.
 
-    The Engine looks the name up again and follows redirects and realms: this keeps users from naming an address, and
+    The Engine looks the name up again and follows redirects and realms. So this keeps users from naming an address, but
     no registry from sending the Engine to one (SECURITY.md says what an operator does about it).
     """
     check_image(image)
@@ -155,9 +155,9 @@ async def has_image(docker: aiodocker.Docker, image: str) -> bool:
 
 
 async def pull_image(docker: aiodocker.Docker, image: str) -> None:
-    """Have the Engine pull it.
+    """Have the Engine pull the image.
 
-    Raises `Permanent` when a registry refuses, `RegistryUnreachable` when none answers, within `CONTACT_SECONDS` of the
+    Raises `Permanent` if a registry refuses, `RegistryUnreachable` if none answers within `CONTACT_SECONDS` of the
     request.
     """
     action = f"pulling image {image}"
@@ -179,7 +179,7 @@ async def pull_image(docker: aiodocker.Docker, image: str) -> None:
 
 
 def explain_failure(image: str, message: str) -> DriverError:
-    """What the Engine's words say of a pull of that image: a refusal is `Permanent`, all else `RegistryUnreachable`."""
+    """Return the error for the Engine's text on a pull: `Permanent` for a refusal, otherwise `RegistryUnreachable`."""
     action = f"pulling image {image}"
     plain = _PLACES.sub("", message.lower().partition(_FOREIGN)[0])
     for name in _list_names(image.lower()):
@@ -191,9 +191,9 @@ def explain_failure(image: str, message: str) -> DriverError:
 
 
 def _list_names(image: str) -> list[str]:
-    """As what the image and its registry may stand in the Engine's words, the longest first.
+    """Return the names of the image and its registry in the Engine's text, the longest first.
 
-    A single word is none of them: it may as well be one of the Engine's.
+    A single word is left out: it may be one of the Engine's own words.
     """
     reference = parse_reference(image)
     if reference is None:

@@ -1,7 +1,7 @@
-"""Streams of a Docker Engine: logs that are followed, and commands with input.
+"""Streams of a Docker Engine: followed logs, and commands with input.
 
-The Engine is read no faster than the stream is, so what nobody reads stays with the Engine. Neighbours: `docker`, the
-client; the `docker` runtime, which hands these streams to the agent.
+The Engine is read no faster than the stream, so unread data stays with the Engine. Neighbours: `docker`, the client;
+the `docker` runtime, which gives these streams to the agent.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _AWAY = StreamEnding(reason=CloseReason.UNAVAILABLE, detail="the Docker Engine h
 
 
 class _EngineStream:
-    """What both kinds have in common: a stream ends once, and says how."""
+    """The base of both kinds: a stream ends once, with an ending."""
 
     def __init__(self) -> None:
         self._ending: StreamEnding | None = None
@@ -59,10 +59,10 @@ class LogStream(_EngineStream):
         raise StreamClosed(self._ending or StreamEnding(reason=CloseReason.CONFLICT, detail="logs take no input"))
 
     async def end(self) -> None:
-        """There is no input to end."""
+        """Do nothing: there is no input."""
 
     async def resize(self, size: TerminalSize) -> None:
-        """There is no terminal."""
+        """Do nothing: there is no terminal."""
 
     async def receive(self) -> Chunk | None:
         while not self._chunks:
@@ -86,7 +86,7 @@ class LogStream(_EngineStream):
             self._split_frames()
 
     def _split_frames(self) -> None:
-        """Take whole frames out of the buffer. A line is a frame, so neighbours on one channel become one piece."""
+        """Take whole frames out of the buffer. A line is a frame; adjacent frames of one channel become one piece."""
         begin = 0
         pieces: list[tuple[Channel, bytearray]] = []
         while len(self._buffer) - begin >= FRAME.size:
@@ -120,11 +120,11 @@ class ExecStream(_EngineStream):
         try:
             await self._stream.write_in(data)
         except (aiohttp.ClientError, OSError, RuntimeError, AssertionError) as error:
-            # The library asserts that the connection is there. What the command printed before its end is still read.
+            # The library asserts that the connection is open. The output of the command can still be read.
             raise StreamClosed(self._ending or _AWAY) from error
 
     async def end(self) -> None:
-        """End the input. Over TLS there is no such thing: there the command keeps waiting for more."""
+        """End the input. TLS cannot do that: there the command keeps waiting for input."""
         transport = self._transport
         if transport is not None and transport.can_write_eof() and not transport.is_closing():
             transport.write_eof()
@@ -139,7 +139,7 @@ class ExecStream(_EngineStream):
         try:
             await self._execution.resize(h=size.rows, w=size.columns)
         except aiodocker.DockerError:
-            # It comes too late: the command has ended.
+            # The command has ended already.
             return
         except (aiohttp.ClientError, OSError) as error:
             raise StreamClosed(_AWAY) from error
@@ -165,7 +165,7 @@ class ExecStream(_EngineStream):
         transport = self._transport
         await self._stream.close()
         if transport is not None:
-            # A command that reads no input would keep what was sent, and the connection, until its end.
+            # Otherwise a command that reads no input would keep the unread input and the connection until its end.
             transport.abort()
 
 
@@ -209,7 +209,7 @@ async def open_log(engine: aiodocker.Docker, container: str, query: Mapping[str,
 async def open_exec(
     container: DockerContainer, command: Sequence[str], *, tty: bool, size: TerminalSize | None
 ) -> ExecStream:
-    """Start the command. Raises `aiodocker.DockerError`."""
+    """Start the command and return its stream. Raises `aiodocker.DockerError`."""
     execution = await container.exec(list(command), stdin=True, tty=tty)
     stream = ExecStream(execution, await start_exec(execution))
     if size is not None:

@@ -1,7 +1,7 @@
-"""Rules of this machine's packet filter that keep containers of projects away from the machine itself.
+"""Packet filter rules of this machine that keep containers of projects away from the machine itself.
 
-Docker separates its bridges from each other, and every one of them leads to the machine. The rules match bridges by the
-beginning of their names, `jrb-`, so they stand before any bridge does. They are set again when the agent compares
+Docker separates its bridges from each other, but each bridge leads to the machine. The rules match bridges by the
+prefix of their names, `jrb-`, so they exist before any bridge does. The agent sets them again at each comparison
 (`SupportsCleanup`). Neighbours: the `docker` runtime, which names its bridges so.
 """
 
@@ -10,19 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _SECONDS = 15.0
-# Instance metadata and whatever else belongs to the machine's own link.
+# Instance metadata, and other services of the machine's own link.
 _LINK_LOCAL = "169.254.0.0/16"
 _IPV6 = Path("/proc/sys/net/ipv6/conf/default/disable_ipv6")
 _IPV6_ADDRESSES = Path("/proc/net/if_inet6")
 
 
 async def shield_host(bridges: str) -> tuple[str, ...]:
-    """Let nothing that comes in by a bridge whose name begins so begin to speak to this machine or its link.
+    """Keep new connections from bridges with that name prefix away from this machine and its link.
 
-    What the machine itself has begun is answered. The answer is what does not hold, a sentence each: nothing where
-    every rule stands now. That fails where this process may not set rules, where there is no `iptables`, and where
-    the Engine does not pass packets through its chain DOCKER-USER (its option `iptables` is off, or it filters with
-    nftables). Asking again changes nothing.
+    Answers to connections of the machine pass. Return a sentence for each rule that does not hold; nothing if all hold.
+    They do not hold if this process may not set them, if there is no `iptables`, or if the Engine does not pass packets
+    through its chain DOCKER-USER (its option `iptables` is off, or it filters with nftables). The call is idempotent.
     """
     from_bridges = ["-i", f"{bridges}+"]
     new_packets = ["-m", "conntrack", "!", "--ctstate", "ESTABLISHED,RELATED"]
@@ -34,7 +33,7 @@ async def shield_host(bridges: str) -> tuple[str, ...]:
         rules.append(("ip6tables", "INPUT", [*from_bridges, *new_packets, "-j", "DROP"]))
     missing = [trouble for rule in rules if (trouble := await _ensure(*rule)) is not None]
     if not missing:
-        # The chain outlives an Engine that does not use it any more.
+        # The chain remains after the Engine stops using it.
         code, error = await _run("iptables", "-C", "FORWARD", "-j", "DOCKER-USER")
         if code != 0:
             missing.append(f"iptables: FORWARD does not lead to DOCKER-USER ({error})")
@@ -42,7 +41,7 @@ async def shield_host(bridges: str) -> tuple[str, ...]:
 
 
 async def _ensure(program: str, chain: str, rule: Sequence[str]) -> str | None:
-    """Why the rule does not stand; None if it does."""
+    """Return why the rule is not set; None if it is set."""
     code, _ = await _run(program, "-C", chain, *rule)
     if code == 0:
         return None
@@ -51,7 +50,7 @@ async def _ensure(program: str, chain: str, rule: Sequence[str]) -> str | None:
 
 
 def _has_ipv6() -> bool:
-    """Whether bridges of this machine get addresses of version 6; where that is not certain, they do."""
+    """Whether bridges of this machine get addresses of version 6. An unknown answer counts as yes."""
     try:
         return _IPV6.read_text(encoding="ascii").strip() != "1" or bool(_IPV6_ADDRESSES.read_text(encoding="ascii"))
     except FileNotFoundError:
@@ -61,7 +60,7 @@ def _has_ipv6() -> bool:
 
 
 async def _run(program: str, *arguments: str) -> tuple[int, str]:
-    """The exit code and the last line that was printed."""
+    """Return the exit code and the last line of the output."""
     try:
         process = await asyncio.create_subprocess_exec(
             program, "-w", "5", *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE

@@ -1,6 +1,6 @@
 """HTTP requests to servers that the operator trusts: Keystone, the sites of programs.
 
-Neighbours: `keystone`, `jeroboam.identity`, `nodeimages.releases`. URLs that a user gave go through `manifest_url`.
+Neighbours: `keystone`, `jeroboam.identity`, `nodeimages.releases`. `manifest_url` fetches URLs that users gave.
 """
 
 import json
@@ -56,9 +56,9 @@ class HttpClient:
         read_seconds: float | None = None,
         with_proxies: bool = False,
     ) -> None:
-        """`total_seconds` holds for a request, `read_seconds` for each piece. `with_proxies`: those of the environment.
+        """Set limits: `total_seconds` for a request, `read_seconds` for each piece. `with_proxies`: the environment's.
 
-        Nothing is opened before the first request.
+        No connection is opened before the first request.
         """
         self._timeout = aiohttp.ClientTimeout(total=total_seconds, sock_connect=connect_seconds, sock_read=read_seconds)
         self._with_proxies = with_proxies
@@ -71,7 +71,7 @@ class HttpClient:
         await self.close()
 
     async def close(self) -> None:
-        """Give back connections. A later request opens new ones."""
+        """Close the connections. A later request opens new ones."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -93,12 +93,12 @@ class HttpClient:
 
     @asynccontextmanager
     async def download(self, url: str, *, block: int) -> AsyncIterator[HttpDownload]:
-        """Open the URL and give its content in pieces of at most so many octets. Raises `NoAnswer`."""
+        """Open the URL and give its content in pieces of at most `block` octets. Raises `NoAnswer`."""
         try:
             response = await self._open().get(url)
         except _ERRORS as error:
             raise NoAnswer(str(error) or type(error).__name__) from error
-        # What the caller raises meanwhile is its own.
+        # Errors that the caller raises in the meantime pass unchanged.
         async with response:
             pieces = _translate_errors(response.content.iter_chunked(block))
             yield HttpDownload(status=response.status, reason=response.reason or "", content=pieces)

@@ -1,7 +1,7 @@
-"""Keystone's REST API, as little of it as setting up an embedded one needs.
+"""The part of Keystone's REST API that the setup of an embedded Keystone needs.
 
-Every `ensure_…` may be called again: what is there already is the answer. Raises `Temporary` when Keystone does not
-answer, `Permanent` when it refuses.
+Every `ensure_…` may be called again and then returns what exists. Raises `Temporary` if Keystone does not answer,
+`Permanent` if it refuses. Neighbours: `http`; `identity.embedded`; `bootstrap.explain`.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _CLIENT_ERRORS = 400
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoleAssignment:
-    """A role that a user has in a project, by whatever way."""
+    """A role of a user in a project, direct or not."""
 
     owner: LimitOwner
     role: str
@@ -30,7 +30,7 @@ class KeystoneAdmin:
     """An admin's session with one Keystone."""
 
     def __init__(self, url: str, *, password: str) -> None:
-        """The URL ends in `/v3`."""
+        """`url` ends in `/v3`."""
         self._url = url
         self._password = password
         self._http = HttpClient(total_seconds=30)
@@ -68,10 +68,10 @@ class KeystoneAdmin:
             raise Temporary(f"Keystone does not answer: {error}") from error
 
     async def _ensure(self, collection: str, query: str, fields: dict[str, Any]) -> str:
-        """The id of the one that the query finds; it is made, or brought to what is wanted.
+        """Return the id of the object that the query finds. Create the object, or correct its fields.
 
-        A password is set only when its user is made: Keystone shows none to compare with, and setting one revokes the
-        tokens of that second, those that are issued a moment later among them.
+        A password is set only when its user is created. Keystone shows none to compare with, and setting one revokes
+        all tokens of that second, including tokens that are issued a moment later.
         """
         one = collection.removesuffix("s")
         matches = (await self._call("GET", f"/{collection}?{query}"))[collection]
@@ -95,19 +95,19 @@ class KeystoneAdmin:
         await self._call("PUT", f"/projects/{project_id}/users/{user_id}/roles/{role_id}")
 
     async def ensure_service(self, kind: str, name: str, url: str) -> None:
-        """A service in the catalogue with the same endpoint for each interface: there is one way to it."""
+        """Ensure a service in the catalogue, with the same endpoint for each interface: there is only one way to it."""
         service = await self._ensure("services", f"type={kind}", {"type": kind, "name": name})
         for interface in INTERFACES:
             endpoint = {"service_id": service, "interface": interface, "region_id": "RegionOne", "url": url}
             await self._ensure("endpoints", f"service_id={service}&interface={interface}", endpoint)
 
     async def remove_service(self, name: str) -> None:
-        """Have no service of that name in the catalogue."""
+        """Remove the service of that name from the catalogue."""
         for service in (await self._call("GET", f"/services?name={name}"))["services"]:
             await self._call("DELETE", f"/services/{service['id']}")
 
     async def find_user(self, ident: str) -> tuple[str, str]:
-        """Id and name of the user with that name or id. Raises `ValueError` for none, or for several."""
+        """Return id and name of the user with that name or id. Raises `ValueError` for none, or for several."""
         users = (await self._call("GET", f"/users?name={quote(ident, safe='')}"))["users"]
         users = users or [user for user in (await self._call("GET", "/users"))["users"] if user["id"] == ident]
         if len(users) != 1:
@@ -115,7 +115,7 @@ class KeystoneAdmin:
         return str(users[0]["id"]), str(users[0]["name"])
 
     async def assignments(self, user_id: str) -> list[RoleAssignment]:
-        """The user's roles in projects, those from groups and those that others imply among them."""
+        """Return the user's roles in projects, including roles from groups and implied roles."""
         query = f"user.id={quote(user_id, safe='')}&effective&include_names"
         assignments = (await self._call("GET", f"/role_assignments?{query}"))["role_assignments"]
         return [
@@ -125,7 +125,7 @@ class KeystoneAdmin:
         ]
 
     async def project(self, project_id: str) -> LimitOwner:
-        """A project; one that is gone has no name."""
+        """Return the project; one that is gone has no name."""
         projects = [each for each in (await self._call("GET", "/projects"))["projects"] if each["id"] == project_id]
         return _owner(projects[0]) if projects else LimitOwner(project_id=project_id)
 

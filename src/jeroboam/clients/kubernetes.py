@@ -1,8 +1,8 @@
-"""A client of one Kubernetes API, and one way to say what it answered.
+"""A client of one Kubernetes API, which translates the errors of its answers.
 
-Plain HTTP over mutual TLS: what is asked is a dozen paths, and the key that is shown must not touch a disk, which the
-client libraries want it to. Neighbours: the `kubernetes` COE; the checks of a cluster; `kubernetes_streams` speaks to
-what runs.
+Plain HTTP over mutual TLS: only a dozen paths are needed, and the client's key must not be on a disk, where client
+libraries want it. Neighbours: the `kubernetes` COE; the checks of a cluster; `kubernetes_streams`, which speaks to
+running pods.
 """
 
 import json
@@ -20,9 +20,9 @@ from jeroboam.domain.errors import Permanent, Temporary
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 20.0
-# Of a stream. The API server's own messages have 32 KiB.
+# The largest message of a stream. The API server's own messages have 32 KiB.
 _LARGEST_MESSAGE = 4 << 20
-# Who owns what we apply, for the API's own account of fields.
+# The owner of the fields that we apply, in the API's records.
 MANAGER = "jeroboam"
 
 Socket = aiohttp.ClientWebSocketResponse
@@ -31,7 +31,7 @@ _MERGE = "application/merge-patch+json"
 _STEPS = "application/json-patch+json"
 _APPLY = "application/apply-patch+yaml"
 _OUTLINES = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-# Names of objects, and queries whose values are written as a URL has them.
+# Names of objects, and queries whose values are URL-encoded.
 _PATH = re.compile(r"(?:/[A-Za-z0-9_.:~-]+)+", re.ASCII)
 _QUERY = re.compile(r"[A-Za-z0-9_.:~!*'(),/%=&+-]*", re.ASCII)
 _DOTS = frozenset({".", ".."})
@@ -44,7 +44,7 @@ class ObjectNotFound(Permanent):
 
 
 class EvictionRefused(Temporary):
-    """A disruption budget keeps a pod where it is."""
+    """A disruption budget forbids to evict a pod."""
 
     def __init__(self, reason: str, *, rule: str) -> None:
         super().__init__(reason)
@@ -53,7 +53,7 @@ class EvictionRefused(Temporary):
 
 
 class AccessDenied(Permanent):
-    """The API does not know who asks (401), or lets them not do it (403)."""
+    """The API does not know the caller (401), or forbids the request (403)."""
 
     def __init__(self, reason: str, *, status: int) -> None:
         super().__init__(reason)
@@ -64,9 +64,9 @@ class KubernetesApi:
     """Requests to one API server; an asynchronous context that closes its connections."""
 
     def __init__(self, url: str, tls: ssl.SSLContext, *, token: str | None = None) -> None:
-        """Nothing is sent yet. Proxies and certificate settings of the environment are not looked at.
+        """Prepare the client; nothing is sent yet. Proxies and certificate settings of the environment are ignored.
 
-        With a token one is whom it names, where the context shows no certificate.
+        With a token, requests are made as its user, if the TLS context shows no certificate.
         """
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS)
         connector = aiohttp.TCPConnector(ssl=tls)
@@ -83,29 +83,29 @@ class KubernetesApi:
         await self._session.close()
 
     async def ready(self) -> None:
-        """Raise `Temporary` with what the API server says is not ready, or that it does not answer."""
+        """Raise `Temporary` if the API server is not ready, with what is not ready, or if it does not answer."""
         async with self._send("GET", "/readyz", "asking whether the API is ready") as answer:
             await answer.read()
 
     async def get(self, path: str, action: str) -> dict[str, Any]:
-        """An object or a list of them. Raises `ObjectNotFound` where there is none."""
+        """Return an object or a list of objects. Raises `ObjectNotFound`."""
         async with self._send("GET", path, action) as answer:
             body: dict[str, Any] = await answer.json()
         return body
 
     async def list_metadata(self, path: str, action: str) -> list[dict[str, Any]]:
-        """The metadata of every object of a list, and nothing of what is in them."""
+        """Return the metadata of every object of a list, without their contents."""
         async with self._send("GET", path, action, accept=_OUTLINES) as answer:
             listing = await answer.json()
         return [each["metadata"] for each in listing["items"]]
 
     async def text(self, path: str, action: str) -> str:
-        """What is no object, such as a log."""
+        """Return a text that is no object, such as a log."""
         async with self._send("GET", path, action, accept="*/*") as answer:
             return await answer.text()
 
     async def patch(self, path: str, change: Mapping[str, Any], action: str) -> None:
-        """Merge a change into an object. Raises `ObjectNotFound` where there is none."""
+        """Merge a change into an object. Raises `ObjectNotFound`."""
         async with self._send("PATCH", path, action, body=change, media=_MERGE):
             pass
 
@@ -115,20 +115,20 @@ class KubernetesApi:
             pass
 
     async def apply(self, path: str, manifest: Mapping[str, Any], action: str, *, also: str = "") -> dict[str, Any]:
-        """Have the object so, whatever of it there is already; the object. `also` are further words of the query."""
+        """Create or change the object to match the manifest and return it. `also` is appended to the query."""
         query = f"{path}?fieldManager={MANAGER}&force=true{also}"
         async with self._send("PATCH", query, action, body=manifest, media=_APPLY) as answer:
             applied_object: dict[str, Any] = await answer.json()
         return applied_object
 
     async def post(self, path: str, body: Mapping[str, Any], action: str) -> dict[str, Any]:
-        """Make something; the object. Raises `ObjectNotFound` where the path leads nowhere."""
+        """Create an object and return it. Raises `ObjectNotFound` if the path does not exist."""
         async with self._send("POST", path, action, body=body) as answer:
             created: dict[str, Any] = await answer.json()
         return created
 
     async def delete(self, path: str, action: str, *, options: Mapping[str, Any] | None = None) -> None:
-        """Have no such object; one that is gone is no error. `options` are Kubernetes' own options."""
+        """Delete the object; one that is gone is no error. `options` are Kubernetes' own options."""
         try:
             async with self._send("DELETE", path, action, body=options):
                 pass
@@ -137,7 +137,7 @@ class KubernetesApi:
 
     @asynccontextmanager
     async def stream(self, path: str, action: str, protocols: Sequence[str]) -> AsyncIterator[Socket]:
-        """A websocket to something that runs, which speaks one of these protocols."""
+        """Open a websocket to a running pod with one of these protocols."""
         check_path(path)
         try:
             async with self._session.ws_connect(
@@ -175,7 +175,7 @@ class KubernetesApi:
 
 
 def check_path(path: str) -> None:
-    """Raise `Permanent` for a path that a name in it has turned into another."""
+    """Raise `Permanent` for a path that a name in it has turned into another path."""
     plain, _, query = path.partition("?")
     if _PATH.fullmatch(plain) is None or not _DOTS.isdisjoint(plain.split("/")) or _QUERY.fullmatch(query) is None:
         raise Permanent(f"{path[:_SHOWN]!r} cannot be asked of the Kubernetes API: a name in it is none")
@@ -200,7 +200,7 @@ def _refusal(action: str, status: int, text: str) -> Temporary | Permanent:
 
 
 def _budget(text: str) -> str:
-    """The disruption budget that a refused eviction names, with what it needs; empty where none is named."""
+    """Return the disruption budget that refused an eviction, with what it needs; empty if none is named."""
     try:
         causes = json.loads(text)["details"]["causes"]
         return "; ".join(str(cause["message"]) for cause in causes if cause.get("reason") == "DisruptionBudget")

@@ -1,7 +1,7 @@
-"""Speaking to what runs in a pod: commands, and its ports.
+"""Streams to a running pod: commands, and its ports.
 
-Both go over a websocket whose messages begin with the number of a channel (kubernetes.io: *v5.channel.k8s.io* and its
-forerunner, that lacks the message by which a channel is closed). Neighbours: `kubernetes`, which opens it.
+Both use a websocket whose messages begin with the number of a channel (kubernetes.io: *v5.channel.k8s.io* and its
+predecessor, which lacks the message that closes a channel). Neighbours: `kubernetes`, which opens the websocket.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class CommandResult:
 async def run(
     api: KubernetesApi, pod: str, command: Sequence[str], *, namespace: str, stdin: str | None = None, seconds: float
 ) -> CommandResult:
-    """Run a command in the pod's first container. Raises `Temporary` when it takes longer than that."""
+    """Run a command in the pod's first container. Raises `Temporary` if the command takes longer than `seconds`."""
     action = f"running {command[0]} in pod {pod}"
     query = [("command", word) for word in command] + [("stdout", "true"), ("stderr", "true")]
     if stdin is not None:
@@ -74,7 +74,7 @@ def _exit_code(action: str, status: bytes) -> int:
 
 
 async def ask_port(api: KubernetesApi, pod: str, port: int, request: bytes, *, namespace: str, seconds: float) -> bytes:
-    """What a port of the pod answers, through the API server, until it closes the connection."""
+    """Return what a port of the pod sends, through the API server, until it closes the connection."""
     action = f"asking port {port} of pod {pod}"
     path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward?ports={port}"
     try:

@@ -1,8 +1,8 @@
-"""Fetches manifests from where users point to, and from nowhere that only this machine may speak to.
+"""Fetches manifests from the URLs of users, but never from addresses that only this machine may reach.
 
-The name is looked up first, every address that it has is judged, and the connection goes to the very addresses that
-were judged: a name that means something else a moment later leads nowhere. Nothing is followed further. The rules are
-those of `addresses`.
+The name is looked up first, every address of the host is checked, and the connection uses exactly the checked
+addresses. So a name whose addresses change in the meantime leads nowhere. Redirects are not followed. The rules are
+those of `addresses`. Neighbours: `addresses`; the port `ManifestSource` of the domain.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ class UrlManifests:
     """The port `ManifestSource` over HTTP."""
 
     def __init__(self, rules: AddressRules | None = None, *, seconds: float = SECONDS) -> None:
-        """Loopback and link-local addresses are never asked, whatever the rules allow."""
+        """Loopback and link-local addresses are refused unless the rules have `may_allow_own`."""
         self._rules = rules or AddressRules()
         self._seconds = seconds
 
     async def fetch(self, url: str, *, max_octets: int) -> bytes:
-        """What is there. Raises `Invalid`, naming `manifest_url`."""
+        """Return the content of the URL. Raises `Invalid`, naming `manifest_url`."""
         target = _target(url)
         try:
             async with asyncio.timeout(self._seconds):
@@ -48,7 +48,7 @@ class UrlManifests:
             if not self._rules.permits(address):
                 raise _refuse(target, "it leads into a network that manifests are not fetched from")
         connector = aiohttp.TCPConnector(resolver=_Pinned(addresses), use_dns_cache=False)
-        # An answer that grows when it is unpacked is not unpacked.
+        # A compressed answer is not unpacked, since unpacking could enlarge it.
         session = aiohttp.ClientSession(
             connector=connector, auto_decompress=False, trust_env=False, response_class=BoundedResponse
         )
@@ -69,7 +69,7 @@ class UrlManifests:
 def _target(url: str) -> URL:
     try:
         target = URL(url)
-        # Each of them is decoded when it is asked for; a name of letters beyond ASCII may be none.
+        # The properties decode on access; a host name beyond ASCII may be invalid.
         host, port = target.host, target.port
     except ValueError as error:
         raise Invalid(f"manifest_url is no URL: {error}.", field="manifest_url") from error
@@ -96,7 +96,7 @@ def _describe_error(error: Exception) -> str:
 
 
 class _Pinned(AbstractResolver):
-    """Answers every question with the same addresses."""
+    """A resolver that always returns the same addresses."""
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self._addresses = addresses

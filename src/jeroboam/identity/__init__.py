@@ -1,1 +1,1 @@
-"""Who asks: tokens checked against Keystone, and a Keystone of our own where there is none."""
+"""Identity of callers: checks tokens against Keystone, and runs a Keystone of our own if there is none."""

@@ -1,7 +1,7 @@
-"""A real Keystone as a child process on SQLite, for machines that have none.
+"""A real Keystone as a child process (`keystone_child`) on SQLite, for machines without a Keystone.
 
-It is bootstrapped with a catalogue, an admin, a member (`demo`) and our own service user. Passwords are generated
-once and kept in the state folder, readable by its owner alone.
+The bootstrap creates a catalogue, an admin, a member (`demo`) and our own service user. Passwords are generated once
+and kept in the state folder. Only its owner can read them. Neighbour: `clients.keystone`.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ enforce_scope = false
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeystonePasswords:
-    """What was generated for this installation. `repr` shows none of it."""
+    """The generated passwords of this installation. `repr` shows none of them."""
 
     admin: str
     demo: str
@@ -66,7 +66,7 @@ class KeystonePasswords:
 
 
 def passwords(path: Path) -> KeystonePasswords:
-    """Those in the file; a file that is missing is made."""
+    """Return the passwords in the file; a missing file is created."""
     if path.exists():
         try:
             return KeystonePasswords(**json.loads(path.read_text(encoding="utf-8")))
@@ -90,7 +90,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `Permanent` that names the address when it cannot be had."""
+    """Return a listening socket. Raises `Permanent` that names the address if it is not available."""
     try:
         return socket.create_server((host, port), reuse_port=False)
     except OSError as error:
@@ -109,7 +109,7 @@ class EmbeddedKeystone:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start it; what is missing it prepares itself. It takes seconds until it is `ready`."""
+        """Start the process, which creates what is missing. It takes seconds until the process is `ready`."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self._folder / "keystone.conf"
         config.write_text(CONFIG.format(folder=self._folder))
@@ -137,7 +137,7 @@ class EmbeddedKeystone:
                 pass_fds=[descriptor],
                 start_new_session=True,
             )
-        # Not among its environment or arguments, which stay to be read for as long as it runs.
+        # The environment and the arguments of a process can be read while it runs.
         pipe = self._process.stdin
         assert pipe is not None
         with contextlib.suppress(OSError):
@@ -147,12 +147,12 @@ class EmbeddedKeystone:
             await pipe.wait_closed()
 
     async def ready(self) -> None:
-        """Until it answers. Raises `Temporary` when it ends or does not answer in time."""
+        """Wait until Keystone answers. Raises `Temporary` if the process ends or does not answer in time."""
         await self._wait_for_answer()
         self._prepared.touch()
 
     async def _wait_for_answer(self) -> None:
-        """The socket listens from the start, so one request waits for the answer."""
+        """Wait for the answer to one request: the socket listens from the start."""
         assert self._process is not None
         end = asyncio.ensure_future(self._process.wait())
         answer = asyncio.ensure_future(self._ask())
@@ -175,7 +175,7 @@ class EmbeddedKeystone:
             raise NoAnswer(f"{answer.status} {answer.reason}")
 
     async def register(self, api_url: str, *, heat_views: bool = False) -> None:
-        """Projects, users, roles and the catalogue, for an API at that URL. Done once for each pair of URLs."""
+        """Register projects, users, roles and the catalogue for an API at that URL, once for each pair of URLs."""
         marker = self._folder / "registered"
         registration = f"{self.url} {api_url} {' '.join(INTERFACES)}{' heat' if heat_views else ''}"
         if marker.exists() and marker.read_text() == registration:
@@ -198,7 +198,7 @@ class EmbeddedKeystone:
         marker.write_text(registration)
 
     async def restart_when_ended(self, clock: Clock) -> None:
-        """Start it again whenever it ends, until cancelled. The socket stays ours: who asks meanwhile waits."""
+        """Restart the process whenever it ends, until cancelled. The socket stays open, so clients wait meanwhile."""
         while True:
             assert self._process is not None
             status = await self._process.wait()
@@ -207,7 +207,7 @@ class EmbeddedKeystone:
             await self.start()
 
     async def stop(self) -> None:
-        """End it."""
+        """End the process."""
         self._listener.close()
         process = self._process
         if process is None or process.returncode is not None:

@@ -1,7 +1,7 @@
-"""Tokens and projects, asked of a Keystone.
+"""Checks tokens and reads projects at a Keystone.
 
-A token is checked once a minute at most: what Keystone said is kept under the token's digest, never the token
-itself, for no longer than the token lives. Neighbours: the ports `TokenCheck` and `Projects` of the domain.
+A valid token is checked at most once a minute. Keystone's answer is kept under the token's digest, never the token
+itself, and no longer than the token lives. Neighbours: the ports `TokenValidator` and `Projects` of the domain.
 """
 
 import asyncio
@@ -31,16 +31,16 @@ _SERVER_ERROR = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _CachedToken:
-    """What Keystone said of a token, and how long (by the monotonic clock) that may be believed."""
+    """Keystone's answer on a token, and how long (by the monotonic clock) it may be used."""
 
     caller: Caller | None
     until: float
     wrong_scope: str | None = None
-    """What a token that is good is scoped to, where that is no project."""
+    """The scope of a valid token that is not scoped to a project."""
 
 
 class KeystoneTokens:
-    """Checks tokens with the rights of the service's own user. Implements `TokenCheck`."""
+    """Checks tokens with the rights of the service's own user. Implements `TokenValidator`."""
 
     def __init__(
         self,
@@ -73,9 +73,9 @@ class KeystoneTokens:
         self._asking: dict[bytes, asyncio.Future[_CachedToken]] = {}
 
     async def caller(self, token: str) -> Caller | None:
-        """Who the token belongs to. Requests with one token that come together share one question.
+        """Return the caller of the token. Concurrent requests with one token share one check.
 
-        Raises `Forbidden` for a good token that is scoped to no project.
+        Raises `Forbidden` for a valid token that is scoped to no project.
         """
         cached = await self._look_up_token(token)
         if cached is not None and cached.wrong_scope is not None:
@@ -97,7 +97,7 @@ class KeystoneTokens:
             try:
                 return await asyncio.shield(question)
             except asyncio.CancelledError:
-                # Only whoever asked may have been given up; then somebody who still waits asks again.
+                # If only the task that asked was cancelled, a task that still waits asks again.
                 task = asyncio.current_task()
                 if not question.cancelled() or (task is not None and task.cancelling()):
                     raise
@@ -126,7 +126,7 @@ class KeystoneTokens:
             self._cache.popitem(last=False)
 
     async def _ask(self, token: str) -> _CachedToken:
-        # Without the second header Keystone knows no token that belongs to access rules: whoever sends it keeps them.
+        # Without the second header Keystone rejects tokens with access rules: the caller has to enforce the rules.
         headers = {"X-Subject-Token": token, "OpenStack-Identity-Access-Rules": "1.0"}
         status, body = await self.get("/auth/tokens?nocatalog", headers)
         now = self._clock.monotonic()
@@ -140,11 +140,11 @@ class KeystoneTokens:
         return _CachedToken(caller=caller, until=now + min(GOOD_SECONDS, seconds), wrong_scope=wrong_scope)
 
     async def own(self) -> Caller:
-        """The service's own user and project."""
+        """Return the service's own user and project."""
         return (await self._authenticate(None))[1]
 
     async def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        """Ask with the service's own token: 200 with its body, or 404. Raises `Unavailable` for anything else."""
+        """GET with the service's own token. Return 200 and the body, or 404. Raises `Unavailable` for all else."""
         own_token, _ = await self._authenticate(None)
         status, body, _ = await self._send("GET", path, {"X-Auth-Token": own_token, **(headers or {})})
         if status == _UNAUTHORIZED:
@@ -155,7 +155,7 @@ class KeystoneTokens:
         return status, body
 
     async def _authenticate(self, refused_token: str | None) -> tuple[str, Caller]:
-        """The service's own token; a new one if there is none, or if this one was refused."""
+        """Return the service's own token. Get a new one if there is none, or if this one was refused."""
         async with self._own_turn:
             if self._own is None or self._own[0] == refused_token:
                 status, body, headers = await self._send("POST", "/auth/tokens", {}, self._identity)
@@ -181,23 +181,23 @@ class KeystoneTokens:
             raise Unavailable("The identity service answered with something that is no JSON.") from error
 
     async def close(self) -> None:
-        """Give back connections."""
+        """Close the connections."""
         await self._http.close()
 
 
 class KeystoneProjects:
-    """What Keystone knows of projects. Implements `Projects`."""
+    """Keystone's projects. Implements `Projects`."""
 
     def __init__(self, tokens: KeystoneTokens) -> None:
         self._tokens = tokens
 
     async def exists(self, project_id: str) -> bool:
-        """Whether there is such a project. Raises `Unavailable` when Keystone does not answer."""
+        """Whether the project exists. Raises `Unavailable` if Keystone does not answer."""
         status, _ = await self._tokens.get(f"/projects/{quote(project_id, safe='')}")
         return status != _NOT_FOUND
 
     async def describe(self, project_id: str) -> LimitOwner | None:
-        """Its name and its domain. Raises `Unavailable` when Keystone does not answer."""
+        """Return the project's name and domain. Raises `Unavailable` if Keystone does not answer."""
         status, body = await self._tokens.get(f"/projects/{quote(project_id, safe='')}")
         if status == _NOT_FOUND:
             return None
@@ -213,7 +213,7 @@ def _seconds_left(token: dict[str, Any], now: dt.datetime) -> float:
 
 
 def _caller(token: dict[str, Any]) -> Caller | None:
-    """The caller of a token that is scoped to a project; None for one that is not."""
+    """Return the caller of a token that is scoped to a project; None for other tokens."""
     project, user = token.get("project"), token["user"]
     if project is None:
         return None
@@ -237,7 +237,7 @@ def _access_rules(credential: dict[str, Any]) -> tuple[AccessRule, ...] | None:
 
 
 def _scope(token: dict[str, Any]) -> str:
-    """What a token that is scoped to no project is scoped to, in words."""
+    """Describe the scope of a token that is not scoped to a project."""
     if "domain" in token:
         return f"the domain {token['domain'].get('name') or token['domain'].get('id', '')}"
     if "system" in token:

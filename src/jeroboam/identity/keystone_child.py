@@ -2,8 +2,8 @@
 
 `python -m jeroboam.identity.keystone_child CONFIG FD URL first|again PARENT`; PARENT is the starter's process id.
 Keystone reads the process's arguments and keeps its configuration in a global, so it gets a process of its own.
-It is told everything through its configuration file, one inherited listening socket and, on the first start, the
-admin's password on its standard input; it ends when its parent does, however and whenever that ends.
+Input is the configuration file, one inherited listening socket and, on the first start, the admin's password on
+standard input. The process ends when its parent ends, in any way. Neighbour: `embedded`, which starts the process.
 """
 
 import ctypes
@@ -22,11 +22,11 @@ FIRST = (
 
 
 def main() -> None:
-    """Prepare what is missing, then serve until told to stop."""
+    """Prepare what is missing, then serve until SIGTERM."""
     config, descriptor, url, first = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] == "first"
     _end_with(int(sys.argv[5]))
     sys.argv = ["keystone", "--config-file", config]
-    # Databases and keys are its owner's alone.
+    # Only the owner may read databases and keys.
     os.umask(0o077)
     if first:
         _prepare(config, url, sys.stdin.read())
@@ -39,20 +39,20 @@ def main() -> None:
     sys.argv = sys.argv[:1]
     application = initialize_public_application()
     listener = socket.socket(fileno=descriptor)
-    # Nothing is lost: SQLite keeps what was committed, and whoever asks has ended before. Winding down takes seconds.
+    # Nothing is lost: SQLite keeps committed data, and all clients have ended before. A shutdown would take seconds.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     waitress.serve(application, sockets=[listener], threads=4, ident=None, _quiet=True)
 
 
 def _end_with(parent: int) -> None:
-    """Have the kernel end this process with that parent; end at once if it has gone before we could ask."""
+    """Have the kernel end this process with that parent; end at once if the parent is gone already."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit("keystone: the process that started this one is gone")
 
 
 def _prepare(config: str, url: str, password: str) -> None:
-    """Tables, keys and the first admin: Keystone's own commands, each in a fork that shares the loaded code."""
+    """Create tables, keys and the first admin: Keystone's own commands, each in a fork that shares the loaded code."""
     from keystone.cmd import cli  # noqa: PLC0415
 
     if not password:
@@ -67,7 +67,7 @@ def _prepare(config: str, url: str, password: str) -> None:
         pid = os.fork()
         if pid == 0:
             _end_with(here)
-            # It ends with this command; what a process sets itself shows in no list of processes.
+            # The variable ends with this command. No list of processes shows a variable that a process sets itself.
             os.environ["OS_BOOTSTRAP_PASSWORD"] = password
             sys.argv = ["keystone-manage", "--config-file", config, *arguments]
             cli.main(sys.argv)

@@ -7,24 +7,24 @@ an agent. Each of them chooses its own seconds.
 import datetime as dt
 from dataclasses import dataclass
 
-# More doublings than any longest wait needs: a wish may fail for so long that a float would overflow.
+# More doublings than any longest wait needs. After many failures a float would overflow.
 _MOST_DOUBLINGS = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetryPolicy:
-    """How long to wait between attempts: twice as long after each failure, up to the longest time."""
+    """The time between attempts: twice as long after each failure, up to the longest time."""
 
     first_seconds: float
     longest_seconds: float
 
     def pause_after(self, failures: int) -> float:
-        """Return the seconds to wait after so many failures in a row, at least one."""
+        """Return the seconds to wait after `failures` failures in a row, at least one."""
         return min(self.first_seconds * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), self.longest_seconds)
 
 
 class Attempts:
-    """Counts the failed attempts in a row by key, and keeps the last reason. A new generation counts from zero."""
+    """The failed attempts in a row by key, with the last reason. A new generation counts from zero."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -37,16 +37,16 @@ class Attempts:
         return self._policy.pause_after(failures)
 
     def count_failures(self, key: str, *, generation: int = 0) -> int:
-        """Return how often that generation of the key has failed since it last went on."""
+        """Return how often that generation of the key has failed in a row."""
         last_generation, failures, _ = self._failures.get(key, (generation, 0, ""))
         return failures if last_generation == generation else 0
 
     def last_reason(self, key: str) -> str | None:
-        """Return why the last attempt failed; None if none has failed since the key went on."""
+        """Return why the last attempt failed; None after a success."""
         return self._failures[key][2] if key in self._failures else None
 
     def forget(self, key: str) -> None:
-        """Count from zero: the work went on, has ended, or its key is gone."""
+        """Count from zero: the work succeeded or has ended, or its key is gone."""
         self._failures.pop(key, None)
 
 

@@ -1,4 +1,4 @@
-"""A bus within one process: what is published reaches every subscriber that listens at that moment."""
+"""A bus within one process: each published key reaches every subscriber that exists at that moment."""
 
 import asyncio
 from collections import defaultdict
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 
 class _Subscription:
-    """One subscriber's queue. Keys that wait already are not queued twice."""
+    """One subscriber's queue. A key that waits already is not queued twice."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, None] = {}
@@ -29,18 +29,18 @@ class _Subscription:
 
 
 class MemoryBus:
-    """Implements the port `Bus`. A subscriber that is forgotten by its reader is forgotten here when it is closed."""
+    """Implements the port `Bus`. Subscriptions last as long as the bus."""
 
     def __init__(self) -> None:
         self._subscriptions: dict[str, list[_Subscription]] = defaultdict(list)
 
     def publish(self, topic: str, key: str) -> None:
-        """Tell every subscriber of the topic."""
+        """Send the key to every subscriber of the topic."""
         for subscription in self._subscriptions[topic]:
             subscription.put(key)
 
     def subscribe(self, topic: str) -> AsyncIterator[str]:
-        """Keys as they are published, from now on, each once however often it was said while it waited."""
+        """Return an iterator of the keys that are published from now on. A waiting key is delivered once."""
         subscription = _Subscription()
         self._subscriptions[topic].append(subscription)
         return subscription

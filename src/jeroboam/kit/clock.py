@@ -1,4 +1,4 @@
-"""Time as a dependency, so that tests run in virtual time and nothing else reads a clock."""
+"""Time as a dependency, so that tests run in virtual time. No other module reads a clock."""
 
 import asyncio
 import datetime as dt
@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """What the time is, and how to let it pass."""
+    """Tells the time and lets it pass."""
 
     def now(self) -> dt.datetime:
-        """The wall clock, aware, in UTC."""
+        """Return the wall clock time, aware, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds since some start; never goes back."""
+        """Return the seconds since some start; they never decrease."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -39,11 +39,11 @@ class SystemClock:
 
 
 class DeadlineExceeded(Exception):
-    """The time for the work was over before the work was."""
+    """The work did not end within its time."""
 
 
 async def run_within(clock: Clock, seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
-    """The result of the work. After `seconds` (None: no limit) it is cancelled and `DeadlineExceeded` is raised."""
+    """Return the result of the work. After `seconds` (None: no limit) cancel the work and raise `DeadlineExceeded`."""
     if seconds is None:
         return await work
     task = asyncio.ensure_future(work)

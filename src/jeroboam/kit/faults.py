@@ -1,6 +1,6 @@
-"""Misfortune on order, for fakes: methods that are slow, fail so many times, or wait for leave to go on.
+"""Faults for fakes: methods that are slow, fail a number of times, or wait until a test lets them go on.
 
-Neighbours: the fakes of the driver families, and the tests that order. Knows methods by name only.
+Neighbours: the fakes of the driver families, and the tests that set faults. Methods are known by name only.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ class _Failure:
 
 
 class Faults:
-    """What is to go wrong; a fake calls `meet` at each stage."""
+    """The faults of a fake, which calls `meet` at each stage."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -24,10 +24,10 @@ class Faults:
         self._delays: dict[str, float] = {}
         self._gates: dict[str, asyncio.Event] = {}
         self.met: dict[str, asyncio.Event] = {}
-        """Set when a stage was reached for the first time, so that a test can wait for it."""
+        """An event for each stage, set when the stage is first reached. Tests wait for the events."""
 
     def fail(self, stage: str, error: Exception, *, times: int | None = None) -> None:
-        """Raise that error at the stage, so many times; None is until `mend`."""
+        """Raise that error at the stage `times` times; None means until `mend`."""
         self._failures[stage] = _Failure(error, times)
 
     def slow(self, stage: str, seconds: float) -> None:
@@ -39,18 +39,18 @@ class Faults:
         self._gates[stage] = asyncio.Event()
 
     def mend(self, stage: str) -> None:
-        """All is well again at the stage."""
+        """Remove all faults of the stage."""
         self._failures.pop(stage, None)
         self._delays.pop(stage, None)
         if (gate := self._gates.pop(stage, None)) is not None:
             gate.set()
 
     def event_for(self, stage: str) -> asyncio.Event:
-        """An event that is set once the stage was met."""
+        """Return the event that is set once the stage is reached."""
         return self.met.setdefault(stage, asyncio.Event())
 
     async def meet(self, stage: str) -> None:
-        """Go through what was ordered for the stage."""
+        """Apply the faults of the stage."""
         self.event_for(stage).set()
         if (gate := self._gates.get(stage)) is not None:
             await gate.wait()

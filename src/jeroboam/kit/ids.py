@@ -1,4 +1,4 @@
-"""Identifiers and generated names. Injected, so that tests can foretell them."""
+"""Identifiers and generated names. They are injected, so that tests can predict them."""
 
 import secrets
 import uuid
@@ -11,14 +11,14 @@ GREEK = (
 
 
 class Ids(Protocol):
-    """Where new identifiers come from."""
+    """The source of new identifiers."""
 
     def uuid(self) -> str:
-        """A new UUID in its usual 36 characters."""
+        """Return a new UUID in its usual 36 characters."""
         ...
 
     def name(self, suffix: str) -> str:
-        """A name for what its user left unnamed: `<greek letter>-<1..24>-<suffix>`, as both peers make it."""
+        """Return a name for an unnamed object: `<greek letter>-<1..24>-<suffix>`, as in both peers."""
         ...
 
 
@@ -33,7 +33,7 @@ class RandomIds:
 
 
 def is_uuid(text: str) -> bool:
-    """Whether the text is a UUID, with or without hyphens (as both peers decide between id and name)."""
+    """Whether the text is a UUID, with or without hyphens (as both peers distinguish id and name)."""
     try:
         return str(uuid.UUID(text)).replace("-", "") == text.lower().replace("-", "")
     except ValueError:

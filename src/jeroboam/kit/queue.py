@@ -1,7 +1,7 @@
-"""A work queue by key: one piece of work a key at a time, many keys at once.
+"""A work queue by key: one piece of work for each key at a time, many keys at once.
 
-A key that is added again while it waits is one piece of work; added while it is being worked on, it is worked on
-once more afterwards. Work that raises is tried again, later each time.
+A key that is added again while it waits is one piece of work. A key that is added during its work is worked on once
+more afterwards. Work that raises is retried with growing pauses. Neighbours: `attempts`; `conductor.loop`.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ BACKOFF = RetryPolicy(first_seconds=1.0, longest_seconds=60.0)
 
 
 class KeyedQueue:
-    """Calls `handle(key)`; what it returns is in how many seconds to look again, or None for not by itself."""
+    """Calls `handle(key)`, which returns the seconds until the next look at the key; None means no next look."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class KeyedQueue:
         self._changed = asyncio.Event()
 
     def add(self, key: str, after: float = 0.0) -> None:
-        """Have the key worked on in that many seconds, or earlier if that was said before."""
+        """Schedule work on the key in `after` seconds, unless earlier work is scheduled."""
         due = self._clock.monotonic() + after
         current = self._due.get(key)
         if current is None or due < current:
@@ -56,7 +56,7 @@ class KeyedQueue:
         return len(self._due) + len(self._working)
 
     async def run(self) -> None:
-        """Work until cancelled; what is under way is cancelled with it."""
+        """Work until cancelled; work in progress is cancelled too."""
         try:
             while True:
                 self._changed.clear()
@@ -69,7 +69,7 @@ class KeyedQueue:
             await self._tasks.close()
 
     def _start_due(self) -> float | None:
-        """Start what is due and may start; seconds until the next is due, or None if only a change can help."""
+        """Start the work that is due. Return the seconds until the next key is due; None if only a change can help."""
         postponed: list[tuple[float, str]] = []
         wait: float | None = None
         while self._heap:

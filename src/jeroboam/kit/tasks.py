@@ -1,4 +1,4 @@
-"""The one place that starts background tasks, so that none is lost, silent or left running."""
+"""The one place that starts background tasks, so that no task is lost, fails silently or keeps running."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -25,7 +25,7 @@ class Tasks:
             self._on_error(task.get_name(), error)
 
     async def close(self) -> None:
-        """Cancel what still runs and wait until all of it has ended."""
+        """Cancel all running tasks and wait until all have ended."""
         while self._tasks:
             for task in list(self._tasks):
                 task.cancel()

@@ -1,6 +1,6 @@
-"""One way to show a certificate over TLS whose key lies on no disk.
+"""TLS contexts that show a certificate whose key is on no disk.
 
-Neighbours: `x509` makes the certificates; the COEs and the client of a user's cluster speak to APIs with them.
+Neighbours: `x509` creates the certificates; the COEs and the client of a user's cluster connect to APIs with them.
 """
 
 import os
@@ -10,9 +10,9 @@ from jeroboam.kit.x509 import KeyPair
 
 
 def build_client_context(key_pair: KeyPair, ca_certificates: str) -> ssl.SSLContext:
-    """Trust those authorities (PEM), and show that certificate.
+    """Return a context that trusts those authorities (PEM) and shows that certificate.
 
-    The ssl module reads keys from files only: this one lies in memory and is gone with its descriptor.
+    The ssl module reads keys from files only. This file is in memory, and is gone with its descriptor.
     """
     context = build_trusting_context(ca_certificates)
     handle = os.memfd_create("jeroboam-client")
@@ -25,7 +25,7 @@ def build_client_context(key_pair: KeyPair, ca_certificates: str) -> ssl.SSLCont
 
 
 def build_trusting_context(ca_certificates: str) -> ssl.SSLContext:
-    """Trust those authorities (PEM), and show no certificate."""
+    """Return a context that trusts those authorities (PEM) and shows no certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=ca_certificates)
     return context

@@ -1,8 +1,8 @@
-"""Certificates: an authority of one's own, leaves that it issues, and requests that it signs.
+"""Certificates: an own authority, leaves that it issues, and requests that it signs.
 
-Neighbours: the conductor makes a cluster's authorities here, the API signs users' requests, COEs issue the
-certificates of nodes, the command line makes requests of its own. No clock and no policy of clusters: `now` comes
-from the caller.
+Neighbours: the conductor creates a cluster's authorities here, the API signs users' requests, COEs issue the
+certificates of nodes, the command line creates its own requests. This module has no clock and no policy of clusters:
+the caller gives `now`.
 """
 
 import datetime as dt
@@ -19,10 +19,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 CA_DAYS = 3650
 LEAF_DAYS = 1825
-"""How long certificates of nodes last; they are made anew before their end."""
+"""The lifetime of node certificates, which are renewed before their end."""
 CLIENT_DAYS = 365
-"""The same of those that users' requests are answered with, unless the operator says otherwise."""
-# Clocks of nodes and users differ: what is issued now is valid since yesterday.
+"""The lifetime of certificates for users' requests, unless the operator sets another."""
+# Clocks of nodes and users differ, so a new certificate is valid since yesterday.
 SKEW = dt.timedelta(days=1)
 
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
@@ -31,14 +31,14 @@ CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 _Signer = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 _NAME_OCTETS = 64
 KEY_RULE = "a key has to be RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, or Ed25519"
-"""What servers of clusters can read, and nobody can break."""
+"""The keys that servers of clusters can read and nobody can break."""
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _RSA_BITS = range(2048, 8193)
-# Smaller ones have known attacks, larger ones no program of a cluster reads (and they cost time).
+# Smaller exponents have known attacks. No program of a cluster reads larger ones, which are also slow.
 _RSA_EXPONENTS = range(65537, 2**31, 2)
-# No modulus that somebody made has a small factor.
+# No properly generated modulus has a small factor.
 _SMALL_PRIMES = math.prod(number for number in range(3, 752, 2) if all(number % lower for lower in range(3, number, 2)))
-# They prove only that whoever asks has the key, which SHA-1 still does; the certificate has SHA-256.
+# They prove only that the caller has the key, for which SHA-1 is enough; the certificate has SHA-256.
 _DIGESTS = (hashes.SHA1, hashes.SHA224, hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _USAGES = (
     "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign "
@@ -67,7 +67,7 @@ class KeyPair:
 
 
 def make_ca(*, common_name: str, now: dt.datetime) -> KeyPair:
-    """A new self-signed authority that may sign leaves only. A long name is cut to what X.509 allows."""
+    """Return a new self-signed authority that may sign leaves only. A name that is too long for X.509 is cut."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(common_name, ())
     builder = _builder(subject=name, issuer=name, now=now, days=CA_DAYS).public_key(key.public_key())
@@ -87,7 +87,7 @@ def issue(
     usages: Sequence[x509.ObjectIdentifier] = (SERVER, CLIENT),
     now: dt.datetime,
 ) -> KeyPair:
-    """A new key with a certificate for those names, signed by the authority. Raises `ValueError` for a bad address."""
+    """Return a new key with a signed certificate for those names. Raises `ValueError` for a bad address."""
     ca_cert, ca_key = _authority(ca)
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _leaf(ca_cert, _name(common_name, organizations), now).public_key(key.public_key())
@@ -112,7 +112,7 @@ class SigningRequest:
 
 
 def build_signing_request(*, common_name: str, organizations: Sequence[str] = ()) -> SigningRequest:
-    """A new key, and what an authority is asked with for a client's certificate of that name."""
+    """Return a new key with a request for a client's certificate of that name."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name, organizations))
     builder = builder.add_extension(x509.ExtendedKeyUsage([CLIENT]), critical=False)
@@ -121,16 +121,16 @@ def build_signing_request(*, common_name: str, organizations: Sequence[str] = ()
 
 
 def public_key(pem: str) -> str:
-    """The public key of a certificate, in PEM."""
+    """Return the public key of a certificate, in PEM."""
     key = x509.load_pem_x509_certificate(pem.encode()).public_key()
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def sign_csr(*, ca: KeyPair, csr: str, now: dt.datetime, days: int = CLIENT_DAYS) -> str:
-    """The certificate, in PEM, for a request of a user; so many days, and no longer than the authority.
+    """Return the certificate, in PEM, for a user's request. It lasts `days` days, and no longer than the authority.
 
     Subject and the allowed extensions are the request's (contract: container-infra, section 8). Raises
-    `ValueError` whose text says why a request is refused.
+    `ValueError` with the reason if a request is refused.
     """
     ca_cert, ca_key = _authority(ca)
     signing_request = _request(csr)
@@ -151,7 +151,7 @@ def _request(csr: str) -> x509.CertificateSigningRequest:
     except (ValueError, TypeError, x509.InvalidVersion) as error:
         text = "not a certificate request: it has to be PKCS #10 in PEM, from -----BEGIN CERTIFICATE REQUEST----- on"
         raise ValueError(text) from error
-    # First, since looking at the signature of a key without bounds takes time without bounds.
+    # The key comes first: verifying the signature of an unlimited key takes unlimited time.
     if weakness := _weakness(public_key):
         raise ValueError(f"the request's key is {weakness}, and {KEY_RULE}")
     _check_signature(request)
@@ -159,7 +159,7 @@ def _request(csr: str) -> x509.CertificateSigningRequest:
 
 
 def _weakness(key: object) -> str:
-    """What is wrong with a key; empty where nothing is."""
+    """Return what is wrong with a key; empty if nothing is."""
     match key:
         case rsa.RSAPublicKey():
             numbers = key.public_numbers()
@@ -191,7 +191,7 @@ def _check_signature(request: x509.CertificateSigningRequest) -> None:
 
 
 def _is_signed_with_sha1(request: x509.CertificateSigningRequest) -> bool:
-    """The library takes no such signature for valid, whoever made it."""
+    """Verify a SHA-1 signature, which the library never accepts as valid."""
     key, signature, content = request.public_key(), request.signature, request.tbs_certrequest_bytes
     try:
         if isinstance(key, rsa.RSAPublicKey):
@@ -217,7 +217,7 @@ def _describe_error(error: Exception) -> str:
 
 
 def _grant_extensions(extensions: x509.Extensions) -> list[x509.Extension[x509.ExtensionType]]:
-    """What of the asked extensions goes into the certificate; the subject key identifier is computed anew."""
+    """Return the requested extensions that the certificate may have. The subject key identifier is computed anew."""
     extensions_granted: list[x509.Extension[x509.ExtensionType]] = []
     for extension in extensions:
         if extension.oid not in _ALLOWED_EXTENSIONS:
@@ -232,7 +232,7 @@ def _grant_extensions(extensions: x509.Extensions) -> list[x509.Extension[x509.E
         elif isinstance(value, x509.KeyUsage):
             value = _without_usages(value, critical=extension.critical)
             if not any(_wants(value, name) for name in _USAGES):
-                # As if it had not been asked for: an extension that allows nothing is read as it pleases.
+                # The extension is dropped: programs differ on an extension that allows nothing.
                 continue
         extensions_granted.append(x509.Extension(extension.oid, extension.critical, value))
     return extensions_granted
@@ -296,7 +296,7 @@ def _authority(ca: KeyPair) -> tuple[x509.Certificate, _Signer]:
 
 
 def _digest(key: _Signer) -> hashes.SHA256 | None:
-    """Edwards curves bring their own digest and refuse any other."""
+    """Return the digest; None for Edwards curves, which have their own and refuse others."""
     return None if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) else hashes.SHA256()
 
 

@@ -24,7 +24,7 @@ VERSION = 1
 
 
 class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What all messages and their parts have in common: they are frozen, and those of a union have a tag."""
+    """The base of all messages and their parts: frozen, with a tag for unions."""
 
 
 class Hello(Message, frozen=True, kw_only=True, tag="hello"):
@@ -64,11 +64,11 @@ class Assignments(Message, frozen=True, kw_only=True, tag="assignments"):
 
     containers: tuple[Assignment, ...]
     kept: tuple[str, ...] = ()
-    """Uuids of containers that belong there too but cannot be read now: they must not be touched."""
+    """Uuids of containers that belong on the host too but cannot be read now. They must not be touched."""
 
 
 class ContainerForgotten(Message, frozen=True, kw_only=True, tag="container-forgotten"):
-    """The container does not belong on this host any more: the agent may forget it."""
+    """The container does not belong on this host any more. The agent may forget the container."""
 
     uuid: str
 
@@ -81,7 +81,7 @@ class ContainerReport(Message, frozen=True, kw_only=True, tag="container-report"
 
 
 class LogsRequest(Message, frozen=True, kw_only=True, tag="logs"):
-    """What the container printed. `tail` counts lines, `since` is a Unix time in seconds."""
+    """A request for the container's output. `tail` counts lines, `since` is a Unix time in seconds."""
 
     stdout: bool
     stderr: bool
@@ -91,26 +91,26 @@ class LogsRequest(Message, frozen=True, kw_only=True, tag="logs"):
 
 
 class ExecuteRequest(Message, frozen=True, kw_only=True, tag="execute"):
-    """A command in the container, run to its end."""
+    """A command to run to its end in the container."""
 
     command: tuple[str, ...]
 
 
 class TopRequest(Message, frozen=True, kw_only=True, tag="top"):
-    """The processes of the container."""
+    """A request for the processes of the container."""
 
     ps_args: str | None
 
 
 class StatsRequest(Message, frozen=True, kw_only=True, tag="stats"):
-    """What the container uses."""
+    """A request for the container's use of resources."""
 
 
 LiveQuestion = LogsRequest | ExecuteRequest | TopRequest | StatsRequest
 
 
 class LiveRequest(Message, frozen=True, kw_only=True, tag="live-request"):
-    """A live question about a container, with one answer. `id` is chosen by the server."""
+    """A live question about a container, with one answer. The server chooses `id`."""
 
     id: int
     container: str
@@ -144,7 +144,7 @@ class StatsAnswer(Message, frozen=True, kw_only=True, tag="stats"):
 
 
 class LiveFailureKind(StrEnum):
-    """Why there is no answer."""
+    """The reason why there is no answer."""
 
     GONE = "gone"
     INVALID = "invalid"
@@ -153,7 +153,7 @@ class LiveFailureKind(StrEnum):
 
 
 class LiveFailure(Message, frozen=True, kw_only=True, tag="failure"):
-    """There is no answer; `detail` is for the user."""
+    """A failed request; `detail` is for the user."""
 
     kind: LiveFailureKind
     detail: str = ""
@@ -170,7 +170,7 @@ class LiveResponse(Message, frozen=True, kw_only=True, tag="live-response"):
 
 
 class FollowLogs(Message, frozen=True, kw_only=True, tag="follow-logs"):
-    """Opens a stream of what the container prints, until it ends. Arguments as those of `LogsRequest`."""
+    """Opens a stream of the container's output until it ends. The arguments are those of `LogsRequest`."""
 
     stdout: bool
     stderr: bool
@@ -182,7 +182,7 @@ class FollowLogs(Message, frozen=True, kw_only=True, tag="follow-logs"):
 class InteractiveExec(Message, frozen=True, kw_only=True, tag="interactive-exec"):
     """Opens a stream to a command in the container: its input, its output, its exit code.
 
-    With `tty` it runs in a terminal, of that size; its errors come as output then.
+    With `tty` the command runs in a terminal of that size. Its errors then come as output.
     """
 
     command: tuple[str, ...]
@@ -196,8 +196,8 @@ StreamRequest = FollowLogs | InteractiveExec
 class StreamOpen(Message, frozen=True, kw_only=True, tag="stream-open"):
     """The server opens a stream. It chooses the id, which is unique in its session.
 
-    The agent answers with `StreamOpened`, or with a `StreamClose` that says why not. Both sides then have the credit of
-    one whole window (`streams.WINDOW_BYTES`).
+    The agent answers with `StreamOpened`, or with a `StreamClose` that has the reason. Then both sides have the credit
+    of one whole window (`streams.WINDOW_BYTES`).
     """
 
     id: int
@@ -220,14 +220,14 @@ class StreamData(Message, frozen=True, kw_only=True, tag="stream-data"):
 
 
 class StreamWindow(Message, frozen=True, kw_only=True, tag="stream-window"):
-    """The receiver has read so much: the sender gets that credit back."""
+    """Credit for the sender: the receiver has read so much."""
 
     id: int
     credit: int
 
 
 class StreamEnd(Message, frozen=True, kw_only=True, tag="stream-end"):
-    """The sender sends no more data on this stream. It goes on receiving."""
+    """The sender sends no more data on this stream. It still receives."""
 
     id: int
 
@@ -240,7 +240,7 @@ class StreamResize(Message, frozen=True, kw_only=True, tag="stream-resize"):
 
 
 class StreamClose(Message, frozen=True, kw_only=True, tag="stream-close"):
-    """The stream is over in both directions. Nothing is sent on it after this."""
+    """The stream is over in both directions. No message follows on it."""
 
     id: int
     reason: CloseReason

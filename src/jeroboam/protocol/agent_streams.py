@@ -1,6 +1,6 @@
 """The agent's end of a session's streams: it accepts them, receives input and sizes, and sends output.
 
-Neighbours: `streams` has what both ends share; `jeroboam.agent` owns an `AgentStreams` for each session.
+Neighbours: `streams` has the common part of both ends; `jeroboam.agent` owns an `AgentStreams` for each session.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from jeroboam.protocol import StreamClose, StreamMessage, StreamOpen, StreamOpen
 from jeroboam.protocol.streams import SESSION_OVER, STALL_SECONDS, SessionStreams, Stream
 
 MAX_STREAMS = 1024
-"""Streams of one session."""
+"""The most streams of one session."""
 
 
 class AgentStream(Stream):
-    """The agent's end: it receives input and sizes, and sends output."""
+    """The agent's end of a stream: it receives input and sizes, and sends output."""
 
     def __init__(self, session: "AgentStreams", number: int) -> None:
         super().__init__(session, number, receives=frozenset({Channel.INPUT}))
@@ -28,7 +28,7 @@ class AgentStream(Stream):
         await self.send_pieces(data, channel)
 
     async def receive_size(self) -> TerminalSize:
-        """Return the newest size of the terminal that was not returned yet. Raises `StreamClosed`."""
+        """Return the terminal's newest size, once there is a size that was not returned yet. Raises `StreamClosed`."""
         while (size := self._size) is None:
             self.check_open()
             self._has_size.clear()
@@ -61,7 +61,7 @@ class AgentStreams(SessionStreams[AgentStream]):
         self._last_number = 0
 
     def accept(self, message: StreamOpen) -> AgentStream | None:
-        """Return the agent's end of a stream that the server opens; None if it is refused, which the server is told."""
+        """Return the agent's end of a stream that the server opens; None if refused, which the server is told."""
         if message.id <= self._last_number:
             self._reject(message, CloseReason.VIOLATION, "the number of a stream was used twice")
             return None

@@ -1,7 +1,7 @@
-"""Messages as frames of bytes (MessagePack), for sessions that cross a process.
+"""Messages as frames of bytes (MessagePack), for sessions between processes.
 
 A frame holds one message; the transport keeps frames apart. A frame that cannot be decoded is a `FrameError`, which is
-a `ConnectionError`: a session whose peer cannot be understood is over. Neighbours: the package, which defines the
+a `ConnectionError`: a session ends if its peer cannot be understood. Neighbours: the package, which defines the
 messages.
 """
 
@@ -16,7 +16,7 @@ MAX_FRAME_BYTES: Final = 64 << 20
 
 
 class FrameError(ConnectionError):
-    """The frame is none of this protocol."""
+    """The frame does not follow this protocol."""
 
 
 class OversizedFrame(FrameError):
@@ -24,7 +24,7 @@ class OversizedFrame(FrameError):
 
 
 class UnknownMessage(FrameError):
-    """The frame is a message, but of no kind that this direction has. Its sender may be newer."""
+    """The frame is a message of a kind that this direction does not have. Its sender may be newer."""
 
     def __init__(self, tag: str) -> None:
         super().__init__(f"there is no message {tag[:80]!r} in this direction")

@@ -1,4 +1,4 @@
-"""A session within one process: two ends joined by bounded queues, without encoding."""
+"""A session within one process: two ends joined by bounded queues, without encoding. Neighbour: `bootstrap.service`."""
 
 import asyncio
 from collections import deque
@@ -10,12 +10,12 @@ from jeroboam.protocol import AgentConnection, FromAgent, ServerConnection, ToAg
 Sent = TypeVar("Sent")
 Received = TypeVar("Received")
 
-# Messages that may wait on one side. Beyond that the sender waits for the reader, as with a socket.
+# The most messages that wait on one side. Then the sender waits for the reader, as with a socket.
 MAX_MESSAGES = 1000
 
 
 class _Channel(Generic[Sent]):
-    """One direction. Messages that were sent before the close can still be read after it."""
+    """One direction. Messages sent before the close can still be read after it."""
 
     def __init__(self) -> None:
         self._messages: deque[Sent] = deque()
@@ -67,7 +67,7 @@ class _End(Generic[Sent, Received]):
 
 
 def session_pair() -> tuple[AgentConnection, ServerConnection]:
-    """The two ends of a new session."""
+    """Return the two ends of a new session."""
     up: _Channel[FromAgent] = _Channel()
     down: _Channel[ToAgent] = _Channel()
     return _End(up, down), _End(down, up)

@@ -1,6 +1,6 @@
 """The server's end of a session's streams: it opens them, sends input and receives output.
 
-Neighbours: `streams` has what both ends share; `jeroboam.dispatch` owns a `ServerStreams` for each session.
+Neighbours: `streams` has the common part of both ends; `jeroboam.dispatch` owns a `ServerStreams` for each session.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from jeroboam.protocol.streams import SESSION_OVER, STALL_SECONDS, SessionStream
 
 
 class ServerStream(Stream):
-    """The server's end: implements `ByteStream`."""
+    """The server's end of a stream. Implements `ByteStream`."""
 
     def __init__(
         self, session: "ServerStreams", number: int, send_size: Callable[[StreamResize], Awaitable[None]]
@@ -28,7 +28,7 @@ class ServerStream(Stream):
         await self.send_pieces(data, Channel.INPUT)
 
     async def resize(self, size: TerminalSize) -> None:
-        """Tell the other side the size of the terminal. Raises `StreamClosed`."""
+        """Send the size of the terminal to the agent. Raises `StreamClosed`."""
         self.check_open()
         try:
             await self._send_size(StreamResize(id=self.number, size=size))
@@ -36,18 +36,18 @@ class ServerStream(Stream):
             raise StreamClosed(SESSION_OVER) from error
 
     def confirm(self) -> None:
-        """The agent has opened it."""
+        """Record that the agent has opened the stream."""
         self._is_confirmed = True
         self._opened.set()
 
     async def wait_open(self, seconds: float) -> None:
-        """Return once the agent has opened it. Raises `StreamClosed` with the agent's reason, or that it is late."""
+        """Return once the agent has opened the stream. Raises `StreamClosed` if the agent refuses or is late."""
         try:
             await run_within(self.session.clock, seconds, self._opened.wait())
         except DeadlineExceeded:
             self.abort(CloseReason.UNAVAILABLE, f"the agent did not answer within {seconds:g} seconds")
         if not self._is_confirmed:
-            # One that was opened and is over already still has what was received.
+            # A stream that was opened and has ended still holds received data.
             self.check_open()
 
     def wake(self) -> None:
@@ -83,7 +83,7 @@ class ServerStreams(SessionStreams[ServerStream]):
             stream.finish(SESSION_OVER)
             raise StreamClosed(SESSION_OVER) from error
         except BaseException:
-            # The caller gets no stream that he could close.
+            # The caller gets no stream to close.
             stream.abort(CloseReason.CANCELLED)
             raise
         return stream

@@ -1,7 +1,7 @@
-"""The streams of a session: many at once beside all other messages, each with back-pressure of its own.
+"""The streams of a session: many at once beside all other messages, each with its own back-pressure.
 
-A sender has credit for one window and uses it up; it gets credit back as the reader reads. So a slow reader stops its
-own sender, holds one window at most, and nobody else waits. Received data never waits: it goes into the stream's inbox.
+A sender has credit for one window and uses it up; credit comes back as the reader reads. So a slow reader stops only
+its own sender and holds one window at most. Received data never waits: it goes into the stream's inbox.
 A peer that sends more than its credit breaks the protocol and loses that stream. A reader that takes nothing for
 `stall_seconds` while the sender waits is dead, and its stream is closed. At most one piece of all streams waits for the
 connection at a time, in turn, so that control messages and reports pass. The end of a session ends its streams.
@@ -33,11 +33,11 @@ log = structlog.get_logger(__name__)
 WINDOW_BYTES = 256 << 10
 """The credit of each direction of a new stream, and the most that one reader holds."""
 FRAME_BYTES = 32 << 10
-"""The largest piece, and so the longest that another message waits for one."""
+"""The largest piece. It limits how long another message waits for a piece."""
 FRAME_COST = 64
-"""What a piece costs besides its bytes: a window of single bytes must not hold more memory than one of large pieces."""
+"""The cost of a piece besides its bytes: a window of single bytes must not hold more memory than large pieces."""
 RETURN_BYTES = WINDOW_BYTES // 4
-"""Credit is given back once so much was read: often enough for the sender, and not for each keystroke."""
+"""The credit that is given back at once: often enough for the sender, and not for each keystroke."""
 STALL_SECONDS = 120.0
 
 
@@ -68,7 +68,7 @@ class Stream:
         self._closed = asyncio.Event()
 
     async def end(self) -> None:
-        """Send no more. The other direction goes on. Raises `StreamClosed`."""
+        """Send no more. The other direction stays open. Raises `StreamClosed`."""
         async with self._sending:
             self.check_open()
             if not self._has_ended:
@@ -76,7 +76,7 @@ class Stream:
                 await self.session.send(StreamEnd(id=self.number))
 
     async def receive(self) -> Chunk | None:
-        """Return the next piece; None when all was received. Raises `StreamClosed` if the stream was broken off.
+        """Return the next piece; None after the last. Raises `StreamClosed` if the stream was broken off.
 
         Gives credit back to the sender.
         """
@@ -100,14 +100,14 @@ class Stream:
     async def close(
         self, reason: CloseReason = CloseReason.CANCELLED, detail: str = "", exit_code: int | None = None
     ) -> None:
-        """End both directions; what was not received yet is discarded. Nothing happens if it is over."""
+        """End both directions and discard unread data. A stream that is over stays unchanged."""
         posted = self.abort(reason, detail, exit_code)
         if posted is not None:
-            # Without the shield, who is cancelled while he waits would leave the other side's end open.
+            # Without the shield, a cancelled caller would leave the other side's end open.
             await asyncio.shield(posted)
 
     def abort(self, reason: CloseReason, detail: str = "", exit_code: int | None = None) -> "asyncio.Task[None] | None":
-        """The same without waiting until the other side was told."""
+        """End both directions like `close`, but do not wait until the other side is told."""
         if self._ending is not None:
             return None
         self._inbox.clear()
@@ -115,7 +115,7 @@ class Stream:
         return self.session.post(StreamClose(id=self.number, reason=reason, detail=detail, exit_code=exit_code))
 
     def finish(self, ending: StreamEnding) -> None:
-        """Record that the stream is over, and wake up whoever waits for something of it."""
+        """Record that the stream is over, and wake up all tasks that wait for the stream."""
         if self._ending is None:
             self._ending = ending
             self.session.forget(self)
@@ -197,7 +197,7 @@ class Stream:
             raise StreamClosed(self._ending)
 
     def wake(self) -> None:
-        """Wake up whoever waits for something of the stream, so that he sees that it is over."""
+        """Wake up all tasks that wait for the stream, so that they see its end."""
         self._changed.set()
         self._has_credit.set()
 
@@ -227,13 +227,13 @@ class SessionStreams(Generic[_End]):
         return len(self.streams)
 
     def receive(self, message: StreamMessage) -> None:
-        """Handle a message about a stream. Never waits. Messages on their way to a stream that is over are ignored."""
+        """Handle a message about a stream. Never waits. Messages to a stream that is over are ignored."""
         stream = self.streams.get(message.id)
         if stream is not None:
             stream.take(message)
 
     async def close(self) -> None:
-        """The session is over: end all streams."""
+        """End all streams: the session is over."""
         self.is_over = True
         for stream in list(self.streams.values()):
             stream.finish(SESSION_OVER)
@@ -247,12 +247,12 @@ class SessionStreams(Generic[_End]):
             raise StreamClosed(SESSION_OVER) from error
 
     async def send_in_turn(self, message: StreamData) -> None:
-        """The same for data: one piece at a time, in the order of the calls, so that each stream has its turn."""
+        """Send data, one piece at a time in the order of the calls, so that each stream has its turn."""
         async with self._turn:
             await self.send(message)
 
     def post(self, message: StreamMessage) -> "asyncio.Task[None]":
-        """Send the message in the background. If the session is over, nobody misses it."""
+        """Send the message in the background. A session that is over is no error."""
         return self._tasks.start(f"stream {message.id}", self._post(message))
 
     async def _post(self, message: StreamMessage) -> None:
@@ -260,7 +260,7 @@ class SessionStreams(Generic[_End]):
             await self.send(message)
 
     def forget(self, stream: Stream) -> None:
-        """The stream is over."""
+        """Remove the stream, which is over."""
         self.streams.pop(stream.number, None)
 
 
