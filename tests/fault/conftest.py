@@ -1,15 +1,20 @@
 """Installations for tests, removed with all that they made."""
 
-import aiodocker
+import asyncio
+
 import pytest
 
+from tests.fault.engine import WatchedEngine
 from tests.fault.installation import Installation
 
 
 @pytest.fixture
 async def engine():
-    async with aiodocker.Docker() as made:
+    async with WatchedEngine() as made:
+        watching = asyncio.ensure_future(made.watch())
         yield made
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 @pytest.fixture(scope="module")

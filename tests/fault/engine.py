@@ -1,6 +1,7 @@
 """What the Engine has of one installation, asked of the Engine itself, and what it tells as it happens."""
 
 import asyncio
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -52,8 +53,25 @@ async def things(engine: aiodocker.Docker, installation: str) -> Things:
     return seen
 
 
+class WatchedEngine(aiodocker.Docker):
+    """Keeps what the Engine tells from the start on: the Engine itself remembers 256 events, of all who use it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[dict] = []
+        self.is_told = asyncio.Condition()
+
+    async def watch(self) -> None:
+        """Listen until cancelled."""
+        async for event in client.events(self, {"type": ["container", "volume", "network"]}, time.time()):
+            if not event["Action"].startswith("exec_"):
+                async with self.is_told:
+                    self.told.append(event)
+                    self.is_told.notify_all()
+
+
 async def happens(
-    engine: aiodocker.Docker,
+    engine: WatchedEngine,
     installation: str,
     action: str,
     *,
@@ -69,14 +87,17 @@ async def happens(
     The Engine tells the labels of containers alone; a volume's name is its id.
     """
     kind, _, verb = action.partition(" ")
-    async for event in client.events(engine, {"type": [kind], "event": [verb]}, since):
+
+    def counts(event: dict) -> bool:
         told = event["Actor"]["Attributes"]
+        if (event["Type"], event["Action"]) != (kind, verb) or event["timeNano"] < since * 1e9:
+            return False
         if role and told.get("jeroboam.role") != role:
-            continue
-        if told.get(LABEL) == installation or not {told.get("name"), event["Actor"]["ID"]}.isdisjoint(names):
-            times -= 1
-            if times == 0:
-                return
+            return False
+        return told.get(LABEL) == installation or not {told.get("name"), event["Actor"]["ID"]}.isdisjoint(names)
+
+    async with engine.is_told:
+        await engine.is_told.wait_for(lambda: sum(map(counts, engine.told)) >= times)
 
 
 async def swarm_nodes(address: str, tls) -> list[dict]:
