@@ -214,7 +214,7 @@ FIELDS = (
     ContainerField(
         name="auto_heal",
         check=flag,
-        effect={DOCKER: refuse("lost containers are not made anew yet", carries=(False,))},
+        effect={DOCKER: refuse("lost containers are not recreated yet", carries=(False,))},
         updatable=True,
         type=bool,
     ),

@@ -377,7 +377,7 @@ class ClusterReconciler:
             await driver.destroy(cluster.uuid)
             remaining = await driver.observe(cluster.uuid)
             if remaining.nodes or remaining.network_id is not None:
-                raise Temporary("something of the cluster was still being made; it is removed next")
+                raise Temporary("a resource of the cluster was still being created; it is removed next")
         await self._records.forget(lease)
         self._forget(cluster.uuid)
 
