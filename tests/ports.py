@@ -142,7 +142,7 @@ class FakeConductor(EasyAdmission):
 
     async def fetch_manifest(self, url, *, max_octets) -> bytes:
         if url not in self.manifests:
-            raise Invalid("manifest_url at x cannot be used: nobody knows where that is.", field="manifest_url")
+            raise Invalid("manifest_url at x cannot be used: the host name cannot be resolved.", field="manifest_url")
         return self.manifests[url][: max_octets + 1]
 
     def _answer(self, answer, *question):

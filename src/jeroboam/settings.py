@@ -306,10 +306,12 @@ def _check_bounds(containers: cfg.ConfigOpts.GroupAttr, resource: str) -> None:
     """Raise `ValueError` unless the default that containers get of the resource is within its bounds."""
     low, high, default = (containers[f"{name}_{resource}"] for name in ("minimum", "maximum", "default"))
     if low > high:
-        raise ValueError(f"[containers] minimum_{resource}: {low} is more than maximum_{resource}, which is {high}")
+        raise ValueError(
+            f"[containers] minimum_{resource}: {low:.15g} is more than maximum_{resource}, which is {high:.15g}"
+        )
     if not low <= default <= high:
-        bounds = f"minimum_{resource} to maximum_{resource}, {low} to {high}"
-        raise ValueError(f"[containers] default_{resource}: {default} is not from {bounds}")
+        bounds = f"minimum_{resource} to maximum_{resource}, {low:.15g} to {high:.15g}"
+        raise ValueError(f"[containers] default_{resource}: {default:.15g} is not from {bounds}")
 
 
 def parse_address(text: str, option: str) -> tuple[str, int]:

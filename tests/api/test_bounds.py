@@ -46,17 +46,17 @@ def refusal(answer) -> str:
         (
             {"allowed_flavors": ["m1.small"]},
             {"flavor_id": "m1.large"},
-            "a flavor may be m1.small; asked for is m1.large",
+            "a flavor may be m1.small; the request has m1.large",
         ),
         ({"allowed_templates": ["other"]}, {}, "the cluster template may be other"),
-        ({"allowed_coes": ["kubernetes"]}, {}, "the COE may be kubernetes; asked for is swarm"),
-        ({"allowed_providers": ["local"]}, {}, "the provider (driver) may be local; asked for is fake"),
+        ({"allowed_coes": ["kubernetes"]}, {}, "the COE may be kubernetes; the request has swarm"),
+        ({"allowed_providers": ["local"]}, {}, "the provider (driver) may be local; the request has fake"),
         ({"max_nodes_per_cluster": 3}, {"node_count": 3}, "a cluster may have 3 nodes, masters included"),
         ({"max_nodes_per_project": 3}, {"node_count": 3}, "a project may have 3 nodes, masters included"),
         ({"required_labels": {"team": "[a-z]+"}}, {}, "a cluster has to have a label team"),
-        ({"required_labels": {"team": "[a-z]+"}}, {"labels": {"team": "7"}}, "asked for is 7"),
-        ({"forbidden_labels": ["x*"]}, {"labels": {"xy": "7"}}, "there may be no label x*; asked for is xy"),
-        ({"cluster_name": "[a-z]+-prod"}, {}, "a cluster's name has to match [a-z]+-prod; asked for is c"),
+        ({"required_labels": {"team": "[a-z]+"}}, {"labels": {"team": "7"}}, "the request has 7"),
+        ({"forbidden_labels": ["x*"]}, {"labels": {"xy": "7"}}, "the label x* is not allowed; the request has xy"),
+        ({"cluster_name": "[a-z]+-prod"}, {}, "a cluster's name has to match [a-z]+-prod; the request has c"),
     ],
 )
 async def test_a_create_beyond_a_limit(infra, make, parts, limits, store, bounds, wish, said):

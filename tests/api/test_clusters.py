@@ -267,7 +267,7 @@ async def test_certificates(infra, make, store):
     request = {"cluster_uuid": "c", "csr": csr()}
     for answer in (await infra.get("/v1/certificates/c"), await infra.post("/v1/certificates", request)):
         assert answer.status == 409
-        assert "not there yet" in answer.error["detail"]
+        assert "not available yet" in answer.error["detail"]
     await settle(store, uuid)
     authority = (await infra.get(f"/v1/certificates/{uuid}?ca_cert_type=kubernetes")).json()
     signed = await infra.as_("colleague").post("/v1/certificates", request)

@@ -147,7 +147,7 @@ async def test_options_is_answered(client, prefix):
 async def test_a_method_of_a_later_version_is_406(infra, zun):
     refused = await infra.at("1.8").get("/v1/clusters/x/nodegroups")
     assert refused.status == 406
-    assert "GET /clusters/{cluster}/nodegroups is there from version 1.9 on" in refused.error["title"]
+    assert "GET /clusters/{cluster}/nodegroups is available from version 1.9 on" in refused.error["title"]
     assert "the request asks for version 1.8" in refused.error["title"]
     gone = await zun.at("1.14").post("/v1/containers/x/rename?name=other")
     assert "up to version 1.13" in gone.error["title"]

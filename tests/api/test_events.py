@@ -36,16 +36,20 @@ async def test_every_wish_is_told_with_who_asked(infra, make, store):
     await infra.delete("/v1/clusters/d")
     events = (await infra.get("/v1/clusters/d/events")).json()["events"]
     assert [(event["event_type"], event["nodegroup"], event["message"]) for event in events] == [
-        ("cluster.create", None, "Cluster asked for from template t: default-master of 1, default-worker of 2."),
+        (
+            "cluster.create",
+            None,
+            "Cluster requested from template t: default-master with 1 node, default-worker with 2 nodes.",
+        ),
         ("cluster.resize", "default-worker", "default-worker resized from 2 to 3 nodes."),
-        ("cluster.update", None, "another labels asked for."),
+        ("cluster.update", None, "change of labels requested."),
         ("cluster.update", None, "renamed from c to d."),
-        ("nodegroup.create", "fast", "Node group fast asked for, with 2 nodes."),
-        ("nodegroup.update", "default-worker", "default-worker: another max_node_count asked for."),
-        ("cluster.rotate_ca", None, "Another certificate authority asked for."),
-        ("cluster.upgrade", None, "Upgrade to template newer asked for: default-master, default-worker."),
-        ("nodegroup.delete", "fast", "Node group fast is to be deleted."),
-        ("cluster.delete", None, "The cluster is to be deleted."),
+        ("nodegroup.create", "fast", "Node group fast requested with 2 nodes."),
+        ("nodegroup.update", "default-worker", "default-worker: change of max_node_count requested."),
+        ("cluster.rotate_ca", None, "Rotation of the certificate authority requested."),
+        ("cluster.upgrade", None, "Upgrade to template newer requested: default-master, default-worker."),
+        ("nodegroup.delete", "fast", "Deletion of node group fast requested."),
+        ("cluster.delete", None, "Deletion of the cluster requested."),
     ]
     assert [event["user_id"] for event in events[:3]] == ["u1", "u2", "u1"]
     assert {event["cluster_uuid"] for event in events} == {uuid}

@@ -146,7 +146,7 @@ async def test_a_passing_fault_is_told_within_seconds_and_waited_out(rig, stage)
     assert len(rig.names(made.uuid)) == 3
 
 
-@pytest.mark.parametrize(("stage", "words"), [("reserve", "network"), ("boot", "making nodes "), ("join", "bringing")])
+@pytest.mark.parametrize(("stage", "words"), [("reserve", "network"), ("boot", "making nodes "), ("join", "joining")])
 async def test_what_hangs_is_told_within_seconds_and_named_at_the_deadline(rig, stage, words):
     for driver in (rig.provider, rig.coe):
         driver.faults.hold(stage)

@@ -10,7 +10,7 @@ from tests.conductor.test_rollout import upgrade
 KEPT = "pod default/web-1 is kept by a disruption budget: The disruption budget web needs 1 healthy pods and has 1"
 
 
-REPAIRED = "The network was removed; it was made again."
+REPAIRED = "The network was removed; it was repaired."
 # The database's own refusal of one kind of row, while all else is stored.
 REFUSAL = (
     "CREATE TRIGGER refusal BEFORE INSERT ON event WHEN NEW.event_type = 'node.drain' "
@@ -54,7 +54,7 @@ async def test_shrinking_says_which_node_is_drained_and_what_stays_on_it(rig):
     rig.members[uuid].drain_blockers.append(KEPT)
     rig.coe.faults.hold("leave")
     await rig.ask(uuid, Operation.UPDATE, workers=1)
-    reason = f"draining node {going.name} before the end: {KEPT}"
+    reason = f"draining node {going.name} before removal: {KEPT}"
     await rig.until(uuid, lambda c: c.status_reason == reason)
     rig.coe.faults.mend("leave")
     rig.provider.faults.hold("remove")
@@ -84,7 +84,7 @@ async def test_a_dead_worker_is_named_with_what_is_known_of_it(rig):
     rig.members[uuid].unready.add(worker.uuid)
     rig.coe.faults.hold("join")
     await rig.ask(uuid, Operation.UPDATE, workers=3)
-    reason = f"bringing the nodes into the cluster: {worker.name}: down"
+    reason = f"joining the nodes to the cluster: {worker.name}: down"
     await rig.until(uuid, lambda c: reason in (c.status_reason or ""))
 
 
@@ -96,7 +96,7 @@ async def test_the_deadline_names_what_was_waited_for(rig):
     await rig.ask(uuid, Operation.UPDATE, workers=1, minutes=1)
     failed = await rig.settled(uuid)
     assert failed.status == "UPDATE_FAILED"
-    assert failed.status_reason == f"Timed out: draining node {going.name} before the end: {KEPT}"
+    assert failed.status_reason == f"Timed out: draining node {going.name} before removal: {KEPT}"
 
 
 async def test_nodes_that_are_made_are_named(rig):

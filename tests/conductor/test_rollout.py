@@ -80,7 +80,7 @@ async def test_masters_go_first_and_alone_then_workers_in_batches(rig, made):
 
 async def test_the_status_says_how_far_it_is(rig, made):
     await upgrade(rig, made)
-    said = await rig.until(made, lambda c: "more to go" in (c.status_reason or ""))
+    said = await rig.until(made, lambda c: "nodes still to rebuild" in (c.status_reason or ""))
     assert said.status == "UPDATE_IN_PROGRESS"
     await all_new(rig, made)
 
@@ -129,7 +129,7 @@ async def test_a_fault_of_the_provider_is_told_and_asking_again_goes_on(rig, mad
     failed = await rig.settled(made)
     assert failed.status == "UPDATE_FAILED"
     assert failed.status_reason.endswith("the disk is full")
-    assert failed.status_reason.startswith("making ")
+    assert failed.status_reason.startswith("rebuilding ")
     await again(rig, made)
     await all_new(rig, made)
 
@@ -288,4 +288,4 @@ async def test_drivers_that_cannot_say_so(rig, made):
     await upgrade(rig, made)
     failed = await rig.settled(made)
     assert failed.status == "UPDATE_FAILED"
-    assert "cannot make nodes anew" in failed.status_reason
+    assert "cannot rebuild nodes in place" in failed.status_reason

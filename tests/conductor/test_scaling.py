@@ -62,7 +62,7 @@ async def test_a_group_grows_for_work_that_finds_no_room(rig):
     assert len(rig.names(uuid)) == 4
     [event] = await resizes(rig, uuid)
     assert (event.nodegroup, event.user_id, event.status) == ("default-worker", None, "UPDATE_IN_PROGRESS")
-    assert event.message == "default-worker resized from 2 to 3 nodes: default/w0 found no room."
+    assert event.message == "default-worker resized from 2 to 3 nodes: default/w0 could not be scheduled."
 
 
 async def test_it_never_grows_beyond_its_most_and_says_so(rig):
@@ -72,7 +72,9 @@ async def test_it_never_grows_beyond_its_most_and_says_so(rig):
     await passes(rig, 100)
     cluster = await rig.get(uuid)
     assert await size(rig, uuid) == 4
-    assert "9 pods found no room, and no group can grow" in cluster.observed.health_status_reason["Scaling"]
+    assert (
+        "9 pods could not be scheduled, and no node group can grow" in cluster.observed.health_status_reason["Scaling"]
+    )
     rig.members[uuid].unschedulable = 0
     await passes(rig, 60)
     assert "Scaling" not in (await rig.get(uuid)).observed.health_status_reason

@@ -297,7 +297,7 @@ async def test_labels_without_a_meaning_are_named(rig):
         rig.plan(labels={"kube_tag": "v1", "docker_log_max_size": "1m", "min_node_count": "1"})
     )
     [said] = [each for each in seen.conditions if each.type == "LabelsHonoured"]
-    assert (said.status, said.message) == (False, "These labels mean nothing to a Swarm: kube_tag.")
+    assert (said.status, said.message) == (False, "These labels have no effect on a Swarm: kube_tag.")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ UPGRADE = (AT_ONCE, DRAINING, *(on(action, role=role) for role in ("master", "wo
 ROTATION = (
     AT_ONCE,
     on("container restart"),
-    Phase(said="nodes part with the old certificate authority"),
+    Phase(said="nodes remove the old certificate authority"),
     on("container restart"),
     Phase(seconds=1.0),
 )

@@ -155,7 +155,8 @@ def test_what_a_driver_refuses_is_told_in_one_sentence(field, value, driver, why
     with pytest.raises(Invalid) as refused:
         check_fields(effects.TEMPLATES, {field: value}, driver)
     assert refused.value.field == field
-    assert refused.value.detail.startswith(f"Invalid input for field '{field}', value '{value}': ")
+    shown = "true" if value is True else value
+    assert refused.value.detail.startswith(f"Invalid input for field '{field}', value '{shown}': ")
     assert why in refused.value.detail
     assert ". " not in refused.value.detail
 

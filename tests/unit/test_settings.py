@@ -56,14 +56,14 @@ def test_a_value_that_cannot_be_names_its_option(tmp_path: pathlib.Path) -> None
     [
         (
             "minimum_cpu = 4\nmaximum_cpu = 2",
-            "[containers] minimum_cpu: 4.0 is more than maximum_cpu, which is 2.0",
+            "[containers] minimum_cpu: 4 is more than maximum_cpu, which is 2",
         ),
         (
             "minimum_memory = 1024\nmaximum_memory = 64",
             "[containers] minimum_memory: 1024 is more than maximum_memory, which is 64",
         ),
-        ("maximum_cpu = 0.5", "[containers] default_cpu: 1.0 is not from minimum_cpu to maximum_cpu, 0.1 to 0.5"),
-        ("default_cpu = 0.05", "[containers] default_cpu: 0.05 is not from minimum_cpu to maximum_cpu, 0.1 to 16.0"),
+        ("maximum_cpu = 0.5", "[containers] default_cpu: 1 is not from minimum_cpu to maximum_cpu, 0.1 to 0.5"),
+        ("default_cpu = 0.05", "[containers] default_cpu: 0.05 is not from minimum_cpu to maximum_cpu, 0.1 to 16"),
         (
             "maximum_memory = 256",
             "[containers] default_memory: 512 is not from minimum_memory to maximum_memory, 4 to 256",

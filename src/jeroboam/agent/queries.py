@@ -57,7 +57,7 @@ def describe_failure(error: Exception, *, container: str, question: Message) -> 
         case Temporary():
             return LiveFailure(kind=LiveFailureKind.UNAVAILABLE, detail=error.reason)
     log.error("agent.bug", exc_info=error, container=container, question=question.__struct_config__.tag)
-    return LiveFailure(kind=LiveFailureKind.UNAVAILABLE, detail="the agent met an error of its own")
+    return LiveFailure(kind=LiveFailureKind.UNAVAILABLE, detail="the agent had an internal error")
 
 
 async def _ask(runtime: Runtime, uuid: str, question: LiveQuestion, limit: float) -> LiveAnswer:

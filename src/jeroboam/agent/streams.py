@@ -82,7 +82,7 @@ async def _carry_output(process: ByteStream, stream: AgentStream) -> None:
         ending = error.ending
     except Exception:
         log.exception("agent.bug", stream=stream.number)
-        ending = StreamEnding(reason=CloseReason.UNAVAILABLE, detail="the agent met an error of its own")
+        ending = StreamEnding(reason=CloseReason.UNAVAILABLE, detail="the agent had an internal error")
     await stream.close(ending.reason, ending.detail, ending.exit_code)
 
 

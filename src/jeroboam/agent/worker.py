@@ -167,7 +167,7 @@ class WorkerPool:
         except Exception:
             log.exception("agent.bug", container=uuid)
             return await self._handle_failure(
-                assignment, due_op, "the agent met an error of its own; its log has the details"
+                assignment, due_op, "the agent had an internal error; its log has the details"
             )
         return _Outcome.MORE
 

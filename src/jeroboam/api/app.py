@@ -129,7 +129,7 @@ async def _answer_plain(head: RequestHead, parts: ApiParts, registry: CollectorR
     """The answer to a path that belongs to no family."""
     name = "/".join(head.segments)
     if name not in {"", "healthcheck", "metrics"}:
-        return reply({"error": {"code": 404, "title": "Not Found", "message": "There is nothing here."}}, 404)
+        return reply({"error": {"code": 404, "title": "Not Found", "message": "The requested URL was not found."}}, 404)
     if head.method not in {"GET", "HEAD"}:
         return Answer(status=405, headers=(("Allow", "GET, HEAD"),))
     if name == "metrics":

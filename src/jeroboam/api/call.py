@@ -192,7 +192,8 @@ class Route:
             return None
         span = f"from version 1.{self.since} on" if version < self.since else f"up to version 1.{self.until}"
         text = (
-            f"Not Acceptable: {self.method} {self.path} is there {span}, and the request asks for version 1.{version}."
+            f"Not Acceptable: {self.method} {self.path} is available {span}, "
+            f"but the request asks for version 1.{version}."
         )
         return Failure(status=406, detail=text)
 

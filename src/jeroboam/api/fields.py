@@ -173,7 +173,7 @@ def mapping(*, scalars: bool = False) -> FieldCheck:
                 raise InvalidField(f"{name}/{key}", member, "it has to be a string.")
             if not key or not key.isprintable():
                 raise InvalidField(
-                    name, key, "a key must not be empty, and hold no line break or other control character."
+                    name, key, "a key must not be empty or contain a line break or another control character."
                 )
         return {key: str(member) for key, member in value.items()}
 

@@ -154,7 +154,7 @@ def _check_limits(limits: tuple[Limit, ...], size: RequestedSize, owner: LimitOw
     for limit in limits:
         verdicts: list[LimitVerdict] = list(judge_request((limit,), size))
         if not verdicts:
-            lines.append(f"limit {limit.name}: says nothing of this")
+            lines.append(f"limit {limit.name}: does not apply to this request")
         for verdict in verdicts:
             lines.append(f"limit {limit.name}: {'within' if verdict.is_allowed else 'BEYOND'}: {verdict.text}")
             good = good and verdict.is_allowed
@@ -209,7 +209,7 @@ async def _read_wish(store: Store, target: str, project_id: str) -> _Subject:
     fields = dict(part.strip().partition("=")[::2] for part in target.split(",") if part.strip())
     for key in fields:
         if key not in _WISHES and not key.startswith(_LABEL):
-            raise ValueError(f"{key} is nothing that a wish says; it may say {', '.join(_WISHES)}, {_LABEL}KEY")
+            raise ValueError(f"{key} is not a known field; the fields are {', '.join(_WISHES)}, {_LABEL}KEY")
     labels = {key.removeprefix(_LABEL): value for key, value in fields.items() if key.startswith(_LABEL)}
     masters, workers = (_read_integer(fields, key) for key in ("master_count", "node_count"))
     async with store.read() as tx:
@@ -230,7 +230,12 @@ async def _read_wish(store: Store, target: str, project_id: str) -> _Subject:
         cluster_nodes=nodes,
         project_nodes=before + nodes,
     )
-    return _Subject(title=f"a cluster with {masters} masters and {workers} workers", size=size)
+    title = f"a cluster with {_count(masters, 'master')} and {_count(workers, 'worker')}"
+    return _Subject(title=title, size=size)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _flavors(fields: Mapping[str, str], template_spec: TemplateSpec) -> tuple[str, str]:

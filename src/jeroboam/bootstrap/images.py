@@ -43,11 +43,13 @@ async def build(
     if source is not None and source not in SOURCES:
         raise ValueError(f"there is no source {source!r}; there is: {', '.join(SOURCES)}")
     if source == "modules" and mirror:
-        raise ValueError("a mirror is one of releases: Go modules come from where GOPROXY says")
+        raise ValueError("a mirror applies to releases only: Go modules come from where GOPROXY says")
     if source == "modules" and checksums:
-        raise ValueError("checksums are those of releases: Go modules have their own")
+        raise ValueError("checksums apply to releases only: Go modules have their own")
     if name in FROM_HOST and (version or source or mirror or checksums):
-        raise ValueError(f"the node image {name} is made of this machine's own programs: it has no version, no source")
+        raise ValueError(
+            f"the node image {name} is made of this machine's own programs: it has no version and no source"
+        )
     kubernetes_version = kubernetes.find_version(version)
     notes = ""
     async with _engine(settings) as docker:

@@ -87,7 +87,7 @@ async def _open_cluster(settings: Settings, ident: str) -> tuple[ClusterView, Cl
     infra = await _open_client(settings)
     cluster = await infra.cluster(ident)
     if cluster.coe != "kubernetes":
-        raise ValueError(f"cluster {cluster.name} is one of {cluster.coe}: this is for Kubernetes")
+        raise ValueError(f"cluster {cluster.name} is a cluster of {cluster.coe}: this command supports Kubernetes only")
     return cluster, await infra.access(cluster)
 
 

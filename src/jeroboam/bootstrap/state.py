@@ -85,7 +85,9 @@ class StateFolder:
         path = self.path / "installation"
         if not path.exists():
             if (self.path / "seeded").exists():
-                raise ValueError(f"{path} is missing: without it nothing of what was made is known; put it back")
+                raise ValueError(
+                    f"{path} is missing: without it the service does not know what it created; put it back"
+                )
             write_private(path, str(uuid.uuid4()))
         name = path.read_text(encoding="ascii", errors="replace").strip()
         if not is_uuid(name):

@@ -57,7 +57,7 @@ class DockerClient(aiodocker.Docker):
 def check_path(path: str) -> None:
     """Raise `Permanent` for a path of the Engine's API that a name in it has turned into another path."""
     if not _PATH.fullmatch(path) or not _DOTS.isdisjoint(path.split("/")):
-        raise Permanent(f"{path[:_SHOWN]!r} cannot be asked of the Docker Engine: a name in it is none")
+        raise Permanent(f"{path[:_SHOWN]!r} cannot be requested from the Docker Engine: it contains an invalid name")
 
 
 def connect(

@@ -37,7 +37,7 @@ _REFUSALS = (
     (re.compile(_PRIVATE), "its registry has no such image, or keeps it private"),
     (re.compile(_NONE), "its registry has no such image"),
     (re.compile(r"\bno matching manifest\b"), "its registry has it for other platforms only"),
-    (re.compile(r"\binvalid reference\b"), "its name is none"),
+    (re.compile(r"\binvalid reference\b"), "its name is not valid"),
 )
 # The text of the server that answered follows; that server may be no registry.
 _FOREIGN = "response body:"
@@ -132,9 +132,13 @@ async def check_pull(image: str, rules: AddressRules) -> None:
     try:
         addresses = await look_up(reference.host, reference.port)
     except TimeoutError as error:
-        raise RegistryUnreachable(f"pulling image {image}: no name server says where {reference.host} is") from error
+        raise RegistryUnreachable(
+            f"pulling image {image}: no name server answers for the host {reference.host}"
+        ) from error
     except (OSError, UnicodeError) as error:
-        raise RegistryUnreachable(f"pulling image {image}: nobody knows the host {reference.host}") from error
+        raise RegistryUnreachable(
+            f"pulling image {image}: the host name {reference.host} cannot be resolved"
+        ) from error
     if not all(rules.permits(address) for address in addresses):
         raise Permanent(
             f"image {image} cannot be pulled: {reference.host} leads into a network that images are not pulled from "
@@ -187,7 +191,7 @@ def explain_failure(image: str, message: str) -> DriverError:
     for phrase, sentence in _REFUSALS:
         if phrase.search(plain):
             return Permanent(f"{action}: {sentence}")
-    return RegistryUnreachable(f"{action}: its registry cannot be reached, or its answer is none of a registry's")
+    return RegistryUnreachable(f"{action}: its registry cannot be reached, or its answer is not that of a registry")
 
 
 def _list_names(image: str) -> list[str]:

@@ -178,7 +178,7 @@ def check_path(path: str) -> None:
     """Raise `Permanent` for a path that a name in it has turned into another path."""
     plain, _, query = path.partition("?")
     if _PATH.fullmatch(plain) is None or not _DOTS.isdisjoint(plain.split("/")) or _QUERY.fullmatch(query) is None:
-        raise Permanent(f"{path[:_SHOWN]!r} cannot be asked of the Kubernetes API: a name in it is none")
+        raise Permanent(f"{path[:_SHOWN]!r} cannot be requested from the Kubernetes API: it contains an invalid name")
 
 
 def _describe_silence(action: str, error: Exception) -> str:

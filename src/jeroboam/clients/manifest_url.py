@@ -55,14 +55,16 @@ class UrlManifests:
         headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
         async with session, session.get(target, headers=headers, allow_redirects=False) as answer:
             if answer.status != _FOUND:
-                raise _refuse(target, f"it answers {answer.status}, and only 200 is taken: nothing is followed")
+                raise _refuse(
+                    target, f"it answers {answer.status}, but only 200 is accepted: redirects are not followed"
+                )
             if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise _refuse(target, "it answers something packed, unasked")
+                raise _refuse(target, "its answer is compressed, which is not supported")
             content = bytearray()
             async for piece in answer.content.iter_chunked(_PIECE):
                 content += piece
                 if len(content) > max_bytes:
-                    raise _refuse(target, f"it answers more than {max_bytes} octets")
+                    raise _refuse(target, f"its answer has more than {max_bytes} octets")
         return bytes(content)
 
 
@@ -72,11 +74,11 @@ def _target(url: str) -> URL:
         # The properties decode on access; a host name beyond ASCII may be invalid.
         host, port = target.host, target.port
     except ValueError as error:
-        raise Invalid(f"manifest_url is no URL: {error}.", field="manifest_url") from error
+        raise Invalid(f"manifest_url is not a valid URL: {error}.", field="manifest_url") from error
     if target.scheme not in {"http", "https"} or not host or not port:
         raise Invalid("manifest_url has to begin with http:// or https:// and a host.", field="manifest_url")
     if target.user is not None or target.password is not None:
-        raise Invalid("manifest_url must hold no user and no password: it is shown.", field="manifest_url")
+        raise Invalid("manifest_url must not contain a user or a password, because it is shown.", field="manifest_url")
     return target
 
 
@@ -84,7 +86,7 @@ async def _look_up(target: URL) -> list[Address]:
     try:
         return await look_up(target.raw_host or "", target.port or 0)
     except (OSError, UnicodeError) as error:
-        raise _refuse(target, "nobody knows where that is") from error
+        raise _refuse(target, "the host name cannot be resolved") from error
 
 
 def _refuse(target: URL, reason: str) -> Invalid:

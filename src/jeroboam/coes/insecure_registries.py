@@ -21,7 +21,8 @@ def check_insecure_registries(template: TemplateSpec, *, networks: bool) -> None
     for name in list_insecure_registries(template):
         if _REGISTRY.fullmatch(name) is None and not (networks and _is_network(name)):
             hint = ", or a network such as 192.0.2.0/24" if networks else ""
-            text = f"insecure_registry {name[:80]!r} is no name or address of a registry, with or without a port{hint}."
+            rule = f"the name or the address of a registry, with or without a port{hint}"
+            text = f"insecure_registry {name[:80]!r} is not {rule}."
             raise Invalid(text, field="insecure_registry")
 
 

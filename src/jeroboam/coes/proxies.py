@@ -26,8 +26,8 @@ def check(template: TemplateSpec) -> None:
     for name, url in (("http_proxy", template.http_proxy), ("https_proxy", template.https_proxy)):
         if url is not None and not _is_url(url):
             text = (
-                f"{name} is no URL of a proxy such as http://user:password@proxy.example.com:3128, "
-                "with a host and no path; other signs in a user or a password are written as %40."
+                f"{name} is not the URL of a proxy such as http://user:password@proxy.example.com:3128, "
+                "with a host and no path; other characters in a user or a password are written as %40."
             )
             raise Invalid(text, field=name)
     for word in (template.no_proxy or "").split(","):

@@ -28,10 +28,24 @@ _SHOWN = 80
 
 def describe_bad_value(field: str, value: object, reason: str) -> str:
     """Return field, value and rule in one sentence: clients show only the first one."""
-    text = str(list(value) if isinstance(value, tuple) else value)
+    text = _format_value(value)
     if len(text) > _SHOWN:
         text = f"{text[:_SHOWN]}..."
     return f"Invalid input for field '{field}', value '{text}': {reason}"
+
+
+def _format_value(value: object) -> str:
+    """Return the value as JSON writes it, as far as that differs for a scalar."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case float() if value.is_integer():
+            return f"{value:.15g}"
+        case tuple():
+            return str(list(value))
+    return str(value)
 
 
 class BadValue(Invalid):

@@ -176,7 +176,7 @@ def _judge_kind(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
             return
         known_names = [name for name in names if name]
         is_allowed = any(fnmatchcase(name, pattern) for name in known_names for pattern in patterns)
-        request_text = f"asked for is {known_names[-1]}" if known_names else "none is named"
+        request_text = f"the request has {known_names[-1]}" if known_names else "the request has none"
         text = f"{subject} may be {_join_patterns(patterns)}; {request_text}."
         yield LimitVerdict(limit=limit.name, field=field, is_allowed=is_allowed, text=text)
 
@@ -189,7 +189,7 @@ def _judge_kind(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
     for flavor in dict.fromkeys(request.flavors):
         yield from one_of("flavor_id", "a flavor", limit.allowed_flavors, flavor)
     if request.cluster_name is not None and limit.cluster_name is not None:
-        text = f"a cluster's name has to match {limit.cluster_name}; asked for is {request.cluster_name}."
+        text = f"a cluster's name has to match {limit.cluster_name}; the request has {request.cluster_name}."
         is_allowed = re.fullmatch(limit.cluster_name, request.cluster_name) is not None
         yield LimitVerdict(limit=limit.name, field="name", is_allowed=is_allowed, text=text)
 
@@ -199,12 +199,12 @@ def _judge_labels(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict
         return
     for pattern in limit.forbidden_labels:
         matches = sorted(key for key in request.labels if fnmatchcase(key, pattern))
-        text = f"there may be no label {pattern}; asked for is {', '.join(matches) or 'none'}."
+        text = f"the label {pattern} is not allowed; the request has {', '.join(matches) or 'none'}."
         yield LimitVerdict(limit=limit.name, field="labels", is_allowed=not matches, text=text)
     for key, pattern in limit.required_labels.items() if request.labels_complete else ():
         value = request.labels.get(key)
         is_allowed = value is not None and re.fullmatch(pattern, value) is not None
-        request_text = "there is none" if value is None else f"asked for is {value}"
+        request_text = "there is none" if value is None else f"the request has {value}"
         text = f"a cluster has to have a label {key} that matches {pattern}; {request_text}."
         yield LimitVerdict(limit=limit.name, field="labels", is_allowed=is_allowed, text=text)
 

@@ -178,7 +178,7 @@ class KeystoneTokens:
         try:
             return answer.status, answer.json(), answer.headers
         except ValueError as error:
-            raise Unavailable("The identity service answered with something that is no JSON.") from error
+            raise Unavailable("The answer of the identity service is not JSON.") from error
 
     async def close(self) -> None:
         """Close the connections."""

@@ -33,14 +33,14 @@ _PRIMARY = 0xFF
 _POSTGRES = {
     "53100": "its disk is full",
     "53300": "it takes no more connections",
-    "53": "it has too little of something",
+    "53": "its server is out of resources",
     "55P03": "another program holds it locked",
     "57": "its server is being stopped or was started a moment ago",
     "58": "its disk has an error",
     "XX001": "its file is damaged",
     "XX002": "its file is damaged",
     "08": "it does not answer",
-    "28": "it lets nobody in with that name",
+    "28": "it does not accept the user or the password",
     "3D000": "it is gone",
     "25006": "it cannot be written",
 }

@@ -222,7 +222,7 @@ async def test_a_bug_is_told_and_tried_again(rig: Rig):
     await rig.start()
     rig.runtime.misbehave("create", InjectedFault(error=ZeroDivisionError("ours"), times=1))
     await rig.assign(assignment(CREATE))
-    assert "error of its own" in rig.last().error
+    assert "internal error" in rig.last().error
     await rig.clock.advance(1)
     assert rig.last().state is RuntimeState.RUNNING
 

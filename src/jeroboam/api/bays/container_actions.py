@@ -45,7 +45,7 @@ async def execute(call: Call) -> Answer:
     """PUT /containers/{id or name}/execute: what a command in a container in a bay prints"""
     command = split_command(call.query.get("command", ""))
     if not command:
-        raise Invalid("Mandatory argument missing: command. It has to hold a word.", field="command")
+        raise Invalid("Mandatory argument missing: command. It has to contain at least one word.", field="command")
     container = await _find_container(call, "execute")
     answer = await call.parts.conductor.execute_in_bay(container.cluster_id, container.uuid, command)
     view: Output = {"output": answer.output}

@@ -81,13 +81,13 @@ def _check_metadata(kind: BayManifestKind, meta: Any, field: str) -> None:
     name, longest = meta["name"], _LONGEST_NAME[kind]
     if not isinstance(name, str) or len(name) > longest or _NAME.fullmatch(name) is None:
         rule = f"small letters, digits, '-' and '.', at most {longest} of them, a letter or digit at both ends"
-        raise _invalid(field, f"metadata.name {_quote(name)} is no name: it takes {rule}")
+        raise _invalid(field, f"metadata.name {_quote(name)} is not a valid name: it takes {rule}")
     if name in _RESERVED_NAMES:
-        raise _invalid(field, f"metadata.name {_quote(name)} is a word of the API's paths: nobody could call it")
+        raise _invalid(field, f"metadata.name {_quote(name)} is a word of the API's paths and cannot be used as a name")
     if meta.get("namespace") not in (None, _NAMESPACE):
         raise _invalid(field, f"metadata.namespace has to be {_NAMESPACE}, or absent")
     if reserved_keys := sorted(_SERVER_FIELDS & meta.keys()):
-        raise _invalid(field, f"metadata.{reserved_keys[0]} is not a user's to set")
+        raise _invalid(field, f"metadata.{reserved_keys[0]} cannot be set by users")
     _check_labels(meta.get("labels"), "metadata.labels", field)
 
 
@@ -95,7 +95,7 @@ def _check_labels(labels: Any, where: str, field: str) -> None:
     if labels is None:
         return
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-        raise _invalid(field, f"{where} has to be an object of texts")
+        raise _invalid(field, f"{where} has to be an object of strings")
 
 
 def _check_names(part: Any, where: str, field: str) -> None:
@@ -153,21 +153,21 @@ def _check_events(text: str) -> None:
     depth = documents = 0
     for event in yaml.parse(text, Loader=_BASE):
         if isinstance(event, yaml.AliasEvent):
-            raise _UnsupportedYaml("it refers to a part of itself (an alias), which is not taken")
+            raise _UnsupportedYaml("it refers to a part of itself (an alias), which is not supported")
         documents += isinstance(event, yaml.DocumentStartEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if documents > 1:
-            raise _UnsupportedYaml("it holds more than one document: one is taken")
+            raise _UnsupportedYaml("it holds more than one document, but only one is accepted")
         if depth > _MOST_DEPTH:
-            raise _UnsupportedYaml("it is too deep")
+            raise _UnsupportedYaml("it is nested too deeply")
 
 
 def _list_non_json(value: Any, depth: int = 0) -> Iterator[str]:
     """Describe each part of the value that JSON does not have."""
     if depth > _MOST_DEPTH:
-        yield "it is too deep"
+        yield "it is nested too deeply"
     elif isinstance(value, dict):
-        yield from (f"a key has to be a text, and {_quote(key)} is none" for key in value if not isinstance(key, str))
+        yield from (f"a key has to be a string, and {_quote(key)} is not" for key in value if not isinstance(key, str))
         for member in (*value, *value.values()):
             yield from _list_non_json(member, depth + 1)
     elif isinstance(value, list):
@@ -184,12 +184,12 @@ def _describe_non_json(value: Any) -> str | None:
             return None
         case str():
             odd = "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)
-            return "it holds a letter that no text can have" if odd else None
+            return "it holds a character that is not allowed" if odd else None
         case int():
             return "it holds a number that is too large" if abs(value) >= _LARGEST else None
         case float():
-            return None if math.isfinite(value) else "it holds a number that is none"
-    return f"it holds something that JSON does not know: {_quote(value)}"
+            return None if math.isfinite(value) else "it holds a number that is not finite"
+    return f"it holds a value that JSON does not support: {_quote(value)}"
 
 
 def _describe_yaml_error(error: yaml.YAMLError) -> str:

@@ -172,7 +172,9 @@ class ManifestResource:
         if not sources:
             raise Invalid("Mandatory field missing: manifest or manifest_url.", field="manifest")
         if len(sources) > 1:
-            raise Invalid("manifest and manifest_url cannot both be given: which one counts?", field="manifest_url")
+            raise Invalid(
+                "manifest and manifest_url cannot both be given: name only one of them.", field="manifest_url"
+            )
         [field] = sources
         source: str = FIELDS[field](field, wish[field])
         if field == "manifest_url":
@@ -180,7 +182,9 @@ class ManifestResource:
             try:
                 manifest_text = content.decode()
             except UnicodeDecodeError as error:
-                raise Invalid(f"Invalid input for field '{field}': what is there is no text.", field=field) from error
+                raise Invalid(
+                    f"Invalid input for field '{field}': the content at that URL is not UTF-8 text.", field=field
+                ) from error
             return BayManifestSpec(
                 manifest=read_manifest(self.kind, manifest_text, field), text=manifest_text, url=source
             )

@@ -192,7 +192,7 @@ async def execute(call: Call) -> Answer:
         raise NotImplementedHere("Interactive sessions are not available yet: run has to be true.", field="run")
     words = split_command("command", values["command"])
     if not words:
-        raise InvalidField("command", values["command"], "it holds no word.")
+        raise InvalidField("command", values["command"], "it has to contain at least one word.")
     container, host_id = await _find_placed(call, "execute")
     result = await call.parts.gateway.execute(host_id, container.uuid, words)
     body: Executed = {

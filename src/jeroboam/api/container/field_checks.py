@@ -47,7 +47,9 @@ def cpu(bounds: ContainerBounds) -> FieldCheck:
             raise InvalidField(name, value, "it has to be a number of cores, with at most 9 digits behind the point.")
         cores = float(raw)
         if not bounds.minimum_cpu <= cores <= bounds.maximum_cpu:
-            raise InvalidField(name, value, f"it has to be from {bounds.minimum_cpu} to {bounds.maximum_cpu}.")
+            raise InvalidField(
+                name, value, f"it has to be from {bounds.minimum_cpu:.15g} to {bounds.maximum_cpu:.15g}."
+            )
         return cores
 
     return FieldCheck(
@@ -200,7 +202,7 @@ def _labels(name: str, value: Any) -> dict[str, str]:
     labels: dict[str, str] = without_reserved(mapping())(name, value)
     for key, word in labels.items():
         if not word.isprintable():
-            reason = "it has to hold no line break or other control character: labels are shown on terminals."
+            reason = "it must not contain a line break or another control character: labels are shown on terminals."
             raise InvalidField(f"{name}/{key}", repr(word), reason)
     return labels
 

@@ -214,7 +214,7 @@ FIELDS = (
     ContainerField(
         name="auto_heal",
         check=flag,
-        effect={DOCKER: refuse("lost containers are not made anew yet", carries=(False,))},
+        effect={DOCKER: refuse("lost containers are not recreated yet", carries=(False,))},
         updatable=True,
         type=bool,
     ),
@@ -362,7 +362,7 @@ def build_spec(wish: Mapping[str, Any], bounds: ContainerBounds, version: int) -
     if wish.get("security_groups") and wish.get("exposed_ports"):
         raise Invalid("security_groups and exposed_ports cannot be used together.", field="exposed_ports")
     if wish.get("auto_remove") and policy_name in checks.RESTARTING:
-        reason = f"restart_policy {policy_name} starts the container again, so that its end never comes."
+        reason = f"restart_policy {policy_name} starts the container again after it ends, so it would never be removed."
         raise InvalidField("auto_remove", wish["auto_remove"], reason)
     values = {ACCEPTED[name].spec_attribute: value for name, value in wish.items() if name != "name"}
     if "image_pull_policy" in wish:

@@ -25,7 +25,7 @@ def check_hosts(hosts: Sequence[Host], spec: ContainerSpec) -> None:
         return
     max_cpus = max(host.facts.cpus for host in hosts)
     if spec.cpu > max_cpus:
-        raise _refusal("cpu", spec.cpu, f"no host has more than {max_cpus} cores.")
+        raise _refusal("cpu", spec.cpu, f"no host has more than {_count_cores(max_cpus)}.")
     if spec.disk is not None and not any(host.facts.disk_quota_supported for host in hosts):
         raise _refusal("disk", spec.disk, "no host can limit the disk of a container.")
     if spec.runtime is not None:
@@ -41,7 +41,11 @@ def check_hosts(hosts: Sequence[Host], spec: ContainerSpec) -> None:
 def check_limits(host: Host | None, cpu: float) -> None:
     """Raise `SchemaError` if the container's own host has fewer cores."""
     if host is not None and cpu > host.facts.cpus:
-        raise _refusal("cpu", cpu, f"the container's host has {host.facts.cpus} cores.")
+        raise _refusal("cpu", cpu, f"the container's host has {_count_cores(host.facts.cpus)}.")
+
+
+def _count_cores(cores: float) -> str:
+    return f"{cores:g} core" if cores == 1 else f"{cores:g} cores"
 
 
 def _check_word(field: str, value: str, names: Iterable[str], plural: str) -> None:

@@ -50,7 +50,9 @@ def check(template: TemplateSpec) -> None:
 def check_change(old: TemplateSpec, new: TemplateSpec) -> None:
     """Raise `Invalid` for a change that would remove an add-on in use."""
     if _is_enabled(STORAGE, old.labels) and not _is_enabled(STORAGE, new.labels):
-        raise bad_label(STORAGE, "false", "it cannot be taken away: volumes that were made could not be given back.")
+        raise bad_label(
+            STORAGE, "false", "the storage class cannot be taken away: existing volumes could not be deleted any more."
+        )
 
 
 def registry_address(labels: Mapping[str, str]) -> str:

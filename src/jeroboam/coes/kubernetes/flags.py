@@ -38,52 +38,55 @@ _OWNED = tuple(
     (re.compile(names), reason)
     for names, reason in (
         (r"help|version|runonce|exit-on-lock-contention|write-config-to", "it ends the program"),
-        (r"oidc-.*", "the labels oidc_issuer_url, oidc_client_id and their kin say that"),
-        (r"audit-log-max.*", "the labels audit_log_maxage, audit_log_maxbackup and audit_log_maxsize say that"),
-        (r"audit-.*", "the label audit_log_enabled says that"),
-        (r"(enable|disable)-admission-plugins|admission-control", f"the label {ADMISSION} says that"),
-        (r"service-cluster-ip-range|cluster-dns", "the label service_cluster_ip_range says that"),
-        (r"(cluster|pod)-cidr|node-cidr-mask-size.*|.*-node-cidrs", "the labels flannel_network_* say that"),
-        (r"node-labels", "the field node_labels of a node group says that"),
-        (r"register-with-taints", "the field node_taints of a node group says that"),
+        (r"oidc-.*", "set the labels oidc_issuer_url, oidc_client_id and the other oidc labels instead"),
+        (r"audit-log-max.*", "set the labels audit_log_maxage, audit_log_maxbackup and audit_log_maxsize instead"),
+        (r"audit-.*", "set the label audit_log_enabled instead"),
+        (r"(enable|disable)-admission-plugins|admission-control", f"set the label {ADMISSION} instead"),
+        (r"service-cluster-ip-range|cluster-dns", "set the label service_cluster_ip_range instead"),
+        (r"(cluster|pod)-cidr|node-cidr-mask-size.*|.*-node-cidrs", "set the labels flannel_network_* instead"),
+        (r"node-labels", "set the field node_labels of a node group instead"),
+        (r"register-with-taints", "set the field node_taints of a node group instead"),
         (r"runtime-config", ""),
         (r"(.*-)?(files?|dirs?|directory|path|socket|kubeconfig|config)", "it names a file, and nodes have their own"),
         (r"pv-recycler-pod-template-.*|.*-manifest", "it names a file, and nodes have their own"),
-        (r"manifest-url.*|tls-sni-cert-key|tracing-.*|container-hints", "it names what nodes do not have"),
+        (r"manifest-url.*|tls-sni-cert-key|tracing-.*|container-hints", "it needs something that nodes do not have"),
         (
             r"etcd-.*|storage-(backend|media-type)|encryption-.*|storage-driver-.*",
-            "where the cluster keeps its state is its own",
+            "the service decides where the cluster stores its state",
         ),
-        (r"service-account-.*|api-audiences|cluster-signing-.*", "what the cluster signs is its own"),
+        (r"service-account-.*|api-audiences|cluster-signing-.*", "the service decides what the cluster signs"),
         (r"anonymous-.*|auth.*|client-ca.*|token-auth.*|requestheader-.*|enable-bootstrap-token-auth", "access"),
         (r"use-service-account-credentials|rotate-.*|controller-start-interval", "access"),
         (r"(.*-)?(bind-address(-hard-fail)?|address|port)|advertise-.*|external-hostname", "address"),
         (r"healthz-.*|permit-(address|port)-sharing|enable-server|peer-.*", "address"),
         (r"service-node-port-range|kubernetes-service-node-port", ""),
-        (r"kubelet-.*|proxy-client-.*|master|cluster-name|.*leader.*|controllers", "how its parts meet is its own"),
-        (r"endpoint-reconciler-type|allow-privileged", "how its parts meet is its own"),
-        (r"cloud-provider|external-cloud-volume-plugin", "nodes here have no cloud's provider"),
+        (
+            r"kubelet-.*|proxy-client-.*|master|cluster-name|.*leader.*|controllers",
+            "the service decides how the components of the cluster connect",
+        ),
+        (r"endpoint-reconciler-type|allow-privileged", "the service decides how the components of the cluster connect"),
+        (r"cloud-provider|external-cloud-volume-plugin", "nodes here have no cloud provider"),
         (
             r"node-ip|hostname-override|register-node|provider-id|cluster-domain|resolv-conf",
-            "a node's place is its own",
+            "the service sets the name and the network of each node",
         ),
         (r"cgroup.*|(image|container)-.*-endpoint|containerd.*|.*-cgroups?|root-dir|fail-.*", "machine"),
         (r"kernel-memcg-.*|protect-kernel-.*|make-iptables-.*|enforce-node-.*|oom-score-adj", "machine"),
     )
 )
 _REASONS = {
-    "access": "who may ask is not for options to say",
-    "address": "where it answers is the cluster's own",
-    "machine": "it would not fit the machine that a node is",
+    "access": "the service controls authentication and authorization",
+    "address": "the service sets the addresses of the components",
+    "machine": "it does not fit the machine that a node runs on",
 }
 _GATES = "feature-gates"
 _VERSION = "kube_tag"
 # With any of these the cluster would not come up.
 _PLUGINS = {
-    "AlwaysDeny": "it lets nothing be made",
-    "AlwaysPullImages": "images that nodes bring along come from no registry",
-    "EventRateLimit": "it wants a file that nodes do not have",
-    "ImagePolicyWebhook": "it wants a file that nodes do not have",
+    "AlwaysDeny": "it rejects every request",
+    "AlwaysPullImages": "the images that are part of a node are in no registry",
+    "EventRateLimit": "it needs a file that nodes do not have",
+    "ImagePolicyWebhook": "it needs a file that nodes do not have",
 }
 # kube-proxy's configuration file overrides its options: the field of the file for each option.
 _PROXY = {
@@ -135,7 +138,7 @@ def build_proxy_options(labels: Mapping[str, str]) -> dict[str, object]:
     for name, value in _split_options(PROXY, labels.get(PROXY, "")):
         if name not in _PROXY:
             names = ", ".join(f"--{option}" for option in _PROXY)
-            raise bad_label(PROXY, f"--{name}", f"of the options of kube-proxy these alone can be set: {names}.")
+            raise bad_label(PROXY, f"--{name}", f"only these options of kube-proxy can be set: {names}.")
         kind, (*above, last) = _PROXY[name]
         _check_value(PROXY, name, value, kind, None)
         if name == _GATES:
@@ -157,7 +160,7 @@ def list_admission_plugins(labels: Mapping[str, str]) -> list[str]:
         if name not in _load_known_flags()["admission"]:
             raise bad_label(ADMISSION, name, "the API server has no such admission plugin.")
         if name in _PLUGINS:
-            raise bad_label(ADMISSION, name, f"no cluster comes up with this plugin: {_PLUGINS[name]}.")
+            raise bad_label(ADMISSION, name, f"a cluster cannot start with this plugin: {_PLUGINS[name]}.")
     return list(dict.fromkeys(["NodeRestriction", *plugins]))
 
 

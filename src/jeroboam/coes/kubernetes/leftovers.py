@@ -102,6 +102,6 @@ def _list_waiting_pods(
             nodes = ", ".join(sorted(disks.nodes_of(volume) or ()))
             reasons[f"{meta['namespace']}/{meta['name']}"] = (
                 f"volume {volume['metadata']['name']} of claim {'/'.join(claim)}, which lay on node {nodes} "
-                "that is gone: delete the claim and the pod to have another one made"
+                "that is gone: delete the claim and the pod, and a new volume is created"
             )
     return reasons

@@ -71,7 +71,7 @@ class KubernetesManifests(ManifestClient):
                 )
                 if self._clock.monotonic() >= deadline:
                     names = ", ".join(f"{KIND_NAMES[kind]} {item['metadata']['name']}" for kind, item in resources)
-                    raise Temporary(f"the cluster is still ending {names}")
+                    raise Temporary(f"the cluster is still terminating {names}")
                 await self._clock.sleep(_POLL_SECONDS)
 
 
@@ -119,7 +119,7 @@ async def _apply_manifest(api: KubernetesApi, want: DesiredManifest, trial: str 
         if (resource["metadata"].get("labels") or {}).get(LABEL) != want.uuid or not _has_our_label(resource):
             raise Permanent(f"there is another {title} in the cluster, which was not made here")
         if _is_terminating(resource):
-            raise Temporary(f"the former {title} is still on its way out of the cluster")
+            raise Temporary(f"the former {title} is still being removed from the cluster")
         # The uid makes sure that this object is changed, even if somebody replaces it at this moment.
         body = _build_body(want, uid=resource["metadata"]["uid"])
         await _adopt_fields(api, path, resource, f"changing {title}")
@@ -178,7 +178,7 @@ def _is_terminating(resource: Mapping[str, Any]) -> bool:
 def _state_of(kind: BayManifestKind, resource: Mapping[str, Any]) -> ManifestState:
     status, reason = _STATES[kind](resource)
     if _is_terminating(resource):
-        reason = "Somebody has removed it: it is on its way out."
+        reason = "It was removed outside this service and is terminating."
     visible_resource = {
         **resource,
         "metadata": {**resource["metadata"], "labels": _user_labels(resource["metadata"].get("labels") or {})},

@@ -210,7 +210,7 @@ class SwarmEngines:
 
     async def list_starting_tasks(self, manager: str) -> list[SwarmTask]:
         """Return the tasks that start on some node or wait for their turn; tasks that no node can run do not count."""
-        async with _call("asking what work is on its way"):
+        async with _call("asking the swarm for tasks that start"):
             answer = await self.client_of(manager).tasks.list(filters={"desired-state": ["ready", "running"]})
         return [task for task in map(_read_task, answer) if task.state != "running" and not task.unplaceable]
 

@@ -71,7 +71,7 @@ def build_labels_condition(labels: Mapping[str, str], driver: str | None = None)
     ignored_labels = sorted(labels.keys() - KNOWN - _ELSEWHERE - list_infra_labels(driver))
     if not ignored_labels:
         return Condition(type="LabelsHonoured", status=True)
-    text = f"These labels mean nothing to a Swarm: {', '.join(ignored_labels)}."
+    text = f"These labels have no effect on a Swarm: {', '.join(ignored_labels)}."
     return Condition(type="LabelsHonoured", status=False, reason="NoMeaning", message=text)
 
 

@@ -30,7 +30,7 @@ class EventRecorder:
     async def record_rollback(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
         """Record that a change has failed for good and that the rollback has begun."""
         reason = f" ({before.status_reason})" if before.status_reason else ""
-        message = f"The change failed{reason}; the cluster goes back to what it was before."
+        message = f"The change failed{reason}; the cluster is rolled back to its previous state."
         await self._write_event(
             tx, after, EventDraft(event_type=events.CLUSTER_ROLLBACK, status=after.status, message=message)
         )

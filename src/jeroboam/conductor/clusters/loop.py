@@ -231,7 +231,7 @@ class ClusterReconciler:
     async def _converge(self, scope: ClusterScope, progress: PassProgress, *, steady: bool) -> float | None:
         """Join the nodes to the cluster, and take one step of what else is due: roll-out, rotation, scaling."""
         cluster, infra = scope.state.cluster, scope.infra
-        progress.begin(f"bringing the nodes into the cluster{self._diagnoses.describe(cluster.uuid)}")
+        progress.begin(f"joining the nodes to the cluster{self._diagnoses.describe(cluster.uuid)}")
         try:
             coe_observed = await self._join(scope.coe, progress, scope.plan, steady=steady)
         except Temporary as error:
@@ -247,11 +247,11 @@ class ClusterReconciler:
             extra_names = [node.name for node in infra.nodes if node.uuid in extra]
             progress.begin(f"removing {list_names(extra_names)}")
             await scope.provider.remove(cluster.uuid, extra)
-        progress.begin("making nodes anew")
+        progress.begin("rebuilding nodes")
         pause = await rollout.advance(scope)
         await self._write_events(scope.lease, progress)
         if pause is None:
-            progress.begin("telling nodes of another certificate authority")
+            progress.begin("rotating the certificate authority")
             pause = await self._rotation.advance(scope)
         if pause is None and coe_observed.due:
             progress.begin("renewing certificates of nodes")
@@ -264,7 +264,7 @@ class ClusterReconciler:
             return pause.seconds
         observed = plans.build_observed(cluster, infra, coe_observed)
         if steady and self._scaler is not None:
-            progress.begin("asking the cluster for its work")
+            progress.begin("asking the cluster for its workload")
             observed, nodes = await self._scaler.advance(scope, observed, nodes)
         await self._records.save(
             scope.lease, observed, nodes=nodes, ended_kinds=list_ended_kinds(scope.state.certificates)
@@ -344,7 +344,7 @@ class ClusterReconciler:
         if late:
             raise _MembersNotReady(plan, coe_observed, late)
         if coe_observed.strangers:
-            progress.begin(f"draining {list_names(coe_observed.strangers)} before the end")
+            progress.begin(f"draining {list_names(coe_observed.strangers)} before removal")
             await coe.leave(plan, coe_observed.strangers, progress)
         return coe_observed
 
@@ -377,7 +377,7 @@ class ClusterReconciler:
             await driver.destroy(cluster.uuid)
             remaining = await driver.observe(cluster.uuid)
             if remaining.nodes or remaining.network_id is not None:
-                raise Temporary("something of the cluster was still being made; it is removed next")
+                raise Temporary("a resource of the cluster was still being created; it is removed next")
         await self._records.forget(lease)
         self._forget(cluster.uuid)
 

@@ -29,7 +29,7 @@ class PassEvents:
         """Add an event for each trouble of the last look that is repaired now, and keep the present ones."""
         for trouble in self._troubles:
             if trouble not in troubles:
-                self.add(CLUSTER_REPAIR, f"{trouble[:1].upper()}{trouble[1:]}; it was made again.")
+                self.add(CLUSTER_REPAIR, f"{trouble[:1].upper()}{trouble[1:]}; it was repaired.")
         self._troubles = tuple(troubles)
 
     def is_empty(self) -> bool:

@@ -34,7 +34,7 @@ async def rebuild_unusable(scope: ClusterScope, unready: Collection[str]) -> Req
         return None
     batch = _choose_batch(scope, unusable)
     await rebuild(scope, batch)
-    return Requeue(reason=f"made anew, since they did not work: {_join_names(batch)}", seconds=0.0)
+    return Requeue(reason=f"rebuilt nodes that did not work: {_join_names(batch)}", seconds=0.0)
 
 
 async def advance(scope: ClusterScope) -> Requeue | None:
@@ -43,13 +43,13 @@ async def advance(scope: ClusterScope) -> Requeue | None:
     if not stale:
         return None
     if not isinstance(scope.coe, SupportsRollout):
-        raise Permanent("the nodes of this cluster cannot be made anew under their work")
+        raise Permanent("the COE of this cluster does not support that its nodes are rebuilt")
     batch = _choose_batch(scope, stale)
     scope.progress.begin(f"draining {list_names(node.name for node in batch)}")
     await scope.coe.drain(scope.plan, [node.uuid for node in batch], scope.progress)
     await rebuild(scope, batch)
     remaining = len(stale) - len(batch)
-    return Requeue(reason=f"made anew: {_join_names(batch)}; {remaining} more to go", seconds=0.0)
+    return Requeue(reason=f"rebuilt: {_join_names(batch)}; nodes still to rebuild: {remaining}", seconds=0.0)
 
 
 def _list_stale(scope: ClusterScope) -> list[DesiredNode]:
@@ -70,14 +70,14 @@ async def rebuild(scope: ClusterScope, nodes: Sequence[DesiredNode]) -> None:
     if not nodes:
         return
     provider = scope.provider
-    scope.progress.begin(f"making {list_names(node.name for node in nodes)} anew")
+    scope.progress.begin(f"rebuilding {list_names(node.name for node in nodes)}")
     if not isinstance(provider, SupportsRebuild):
-        raise Permanent("the provider of this cluster cannot make nodes anew in their places")
+        raise Permanent("the provider of this cluster cannot rebuild nodes in place")
     work = (provider.rebuild(scope.desired_infra, node.uuid, scope.build_script(node.uuid)) for node in nodes)
     failures = [error for error in await asyncio.gather(*work, return_exceptions=True) if error is not None]
     for failure in sorted(failures, key=lambda error: isinstance(error, Temporary)):
         if isinstance(failure, DriverError):
-            raise type(failure)(f"making {_join_names(nodes)} anew: {failure.reason}") from failure
+            raise type(failure)(f"rebuilding {_join_names(nodes)}: {failure.reason}") from failure
         raise failure
 
 

@@ -109,7 +109,7 @@ class CertificateRotation:
         await self._records.add_certificates(
             scope.lease, [self._make_certificate(cluster, kind_at(kind, NEXT)) for kind in coe.rotatable_authorities]
         )
-        return Requeue(reason="nodes are told of a new certificate authority", seconds=0.0)
+        return Requeue(reason="nodes receive a new certificate authority", seconds=0.0)
 
     async def refresh(self, scope: ClusterScope, uuids: Sequence[str]) -> None:
         """Renew the certificates of these members from the present authorities, one member after the other."""
@@ -132,7 +132,7 @@ class CertificateRotation:
                 new_certificates += [self._seal_as(new, kind), self._seal_as(old, kind_at(kind, FORMER))]
                 old_kinds += [new.kind, kind]
         await self._records.replace_certificates(scope.lease, new_certificates, *old_kinds)
-        return Requeue(reason="nodes part with the old certificate authority", seconds=0.0)
+        return Requeue(reason="nodes remove the old certificate authority", seconds=0.0)
 
     async def _move_step(
         self, scope: ClusterScope, certificates: Mapping[str, Certificate], before: str, after: str
@@ -152,7 +152,7 @@ class CertificateRotation:
         while stale := await coe.list_stale_members(scope.plan, scope.boot.authorities):
             member = members[stale[0]]
             if member.uuid in renewed_uuids:
-                raise Temporary(f"node {member.name} did not take the certificates that it was given")
+                raise Temporary(f"node {member.name} did not load its new certificates")
             renewed_uuids.add(member.uuid)
             await self._renew_node(scope, member)
 
@@ -162,7 +162,7 @@ class CertificateRotation:
         scope.progress.begin(f"giving node {member.name} certificates of another authority")
         await provider.renew(scope.plan.cluster_id, member.uuid, scope.build_script(member.uuid))
         await scope.settle(scope.plan)
-        scope.progress.begin(f"waiting until node {member.name} shows its certificates")
+        scope.progress.begin(f"waiting until node {member.name} uses its new certificates")
         until = self._clock.monotonic() + TAKING_SECONDS
         while (
             member.uuid in await coe.list_stale_members(scope.plan, scope.boot.authorities)

@@ -115,7 +115,9 @@ class AutoScaler:
             growth = min(demand.extra_nodes.get(group.name, 0), max_count - count)
             if growth > 0:
                 pods = ", ".join(demand.unschedulable[:3]) + (" and others" if len(demand.unschedulable) > 3 else "")  # noqa: PLR2004
-                return ScaleStep(group=group, count=count + growth, nodes_to_remove=(), reason=f"{pods} found no room")
+                return ScaleStep(
+                    group=group, count=count + growth, nodes_to_remove=(), reason=f"{pods} could not be scheduled"
+                )
             if demand.extra_nodes or group.name in demand.protected_groups:
                 continue
             idle_uuids = [node.uuid for node in group.desired if node.uuid in idle][: max(count - min_count, 0)]
@@ -207,7 +209,7 @@ def _build_condition(demand: NodeDemand, refusal: str | None) -> Condition:
         return Condition(type="Scaling", status=False, reason="Refused", message=refusal)
     if demand.unschedulable and not demand.extra_nodes:
         subject = "1 pod" if len(demand.unschedulable) == 1 else f"{len(demand.unschedulable)} pods"
-        text = f"{subject} found no room, and no group can grow for that: {', '.join(demand.unschedulable[:3])}"
+        text = f"{subject} could not be scheduled, and no node group can grow: {', '.join(demand.unschedulable[:3])}"
         return Condition(type="Scaling", status=False, reason="NoRoom", message=text)
     return Condition(type="Scaling", status=True)
 

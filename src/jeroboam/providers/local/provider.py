@@ -167,7 +167,7 @@ class LocalProvider(
             if (words := await self._inventory.find_ended_program(node, since)) or not script.diagnosis:
                 return words
             container = self._docker().containers.container(node.server_id)
-            with translate_errors(f"asking node {node.name} for what ails it"):
+            with translate_errors(f"reading the diagnosis of node {node.name}"):
                 async with asyncio.timeout(_DIAGNOSIS_SECONDS):
                     result = await run_command(container, script.diagnosis)
             return " ".join(result.output.split())[:_LETTERS] if result.exit_code == 0 else ""

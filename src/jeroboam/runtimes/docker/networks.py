@@ -41,7 +41,7 @@ _SHIELD_SECONDS = 10.0
 _AT_REST = frozenset({"created", "exited", "dead"})
 _EXPOSED = (
     "the project's network is an open one, and the packet filter that keeps its containers from the machine cannot be "
-    "set any more; when none of the project's containers runs here, the network is made anew as a closed one"
+    "set any more; when none of the project's containers runs here, the network is recreated as a closed one"
 )
 
 log = structlog.get_logger("jeroboam.runtimes.docker.runtime")

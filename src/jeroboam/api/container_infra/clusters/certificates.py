@@ -75,7 +75,9 @@ async def rotate(call: Call) -> Answer:
                 else replace(updated_cluster.spec, ca_generation=cluster.observed.ca_generation + 1)
             )
             await tx.clusters.update(replace(updated_cluster, spec=spec))
-            await record_event(tx, call, updated_cluster, CLUSTER_ROTATE_CA, "Another certificate authority asked for.")
+            await record_event(
+                tx, call, updated_cluster, CLUSTER_ROTATE_CA, "Rotation of the certificate authority requested."
+            )
             tx.hint("cluster", cluster.uuid)
     return reply({"uuid": cluster.uuid}, 202)
 
@@ -127,7 +129,7 @@ async def _authorities(tx: Transaction, cluster: Cluster, kind_name: str | None)
     kind = _KINDS.get(kind_name or "", MAIN)
     by_kind = {certificate.kind: certificate for certificate in await tx.certificates.select(cluster_id=cluster.uuid)}
     if not by_kind:
-        text = f"The certificate authority of cluster {cluster.uuid} is not there yet"
+        text = f"The certificate authority of cluster {cluster.uuid} is not available yet"
         raise Conflict(f"{text}; the cluster is {cluster.status}.")
     if kind not in by_kind:
         raise NotFound(f"Cluster {cluster.uuid} has no {kind} certificate authority.", field="ca_cert_type")

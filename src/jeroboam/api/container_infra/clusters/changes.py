@@ -229,10 +229,10 @@ def _describe_change(
         parts.append(f"renamed from {before.name} to {after.name}")
     fields = ("labels", "flavor_id", "master_flavor_id")
     if changed_fields := [name for name in fields if getattr(after.spec, name) != getattr(before.spec, name)]:
-        parts.append(f"another {', '.join(changed_fields)} asked for")
+        parts.append(f"change of {', '.join(changed_fields)} requested")
     only_group = cluster_update.groups[0] if len(cluster_update.groups) == 1 else None
     if only_group is not None and not parts:
-        parts.append(f"{only_group.name} asked for again, with {count_nodes_in_words(only_group.spec.node_count)}")
+        parts.append(f"{only_group.name} requested again with {count_nodes_in_words(only_group.spec.node_count)}")
     resize = only_group is not None and after.name == before.name and not changed_fields
     message = f"{'; '.join(parts)}." if parts else ""
     return (CLUSTER_RESIZE if resize else CLUSTER_UPDATE), message, only_group.name if only_group and resize else None
@@ -290,7 +290,9 @@ async def delete_cluster(tx: Transaction, call: Call, cluster: Cluster) -> None:
         groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
         for group in groups:
             await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
-        await record_event(tx, call, updated_cluster, CLUSTER_DELETE, "The cluster is to be deleted.", groups=groups)
+        await record_event(
+            tx, call, updated_cluster, CLUSTER_DELETE, "Deletion of the cluster requested.", groups=groups
+        )
     tx.hint("cluster", cluster.uuid)
 
 

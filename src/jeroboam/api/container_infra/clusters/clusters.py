@@ -40,7 +40,7 @@ from jeroboam.domain.clusters import (
     Template,
 )
 from jeroboam.domain.errors import Invalid, NotFound, OverQuota
-from jeroboam.domain.events import CLUSTER_CREATE
+from jeroboam.domain.events import CLUSTER_CREATE, count_nodes_in_words
 from jeroboam.store import ClusterBrief
 
 ZERO_NODES = 10
@@ -124,8 +124,8 @@ async def create_cluster(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tup
         await tx.clusters.insert(cluster)
         for group in groups:
             await tx.nodegroups.insert(group)
-        sizes = ", ".join(f"{group.name} of {group.spec.node_count}" for group in groups)
-        message = f"Cluster asked for from template {template.name}: {sizes}."
+        sizes = ", ".join(f"{group.name} with {count_nodes_in_words(group.spec.node_count)}" for group in groups)
+        message = f"Cluster requested from template {template.name}: {sizes}."
         await record_event(tx, call, cluster, CLUSTER_CREATE, message, groups=groups)
         tx.hint("cluster", cluster.uuid)
     return cluster, groups

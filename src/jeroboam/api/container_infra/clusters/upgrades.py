@@ -71,7 +71,7 @@ async def upgrade(call: Call) -> Answer:
         for group in new_groups:
             await tx.nodegroups.update(ask_group(group, Operation.UPDATE, now=tx.now))
         names = [group.name for group in new_groups]
-        message = f"Upgrade to template {template.name} asked for: {', '.join(names)}."
+        message = f"Upgrade to template {template.name} requested: {', '.join(names)}."
         nodegroup = names[0] if len(names) == 1 else None
         await record_event(tx, call, updated_cluster, CLUSTER_UPGRADE, message, nodegroup=nodegroup, groups=groups)
         tx.hint("cluster", cluster.uuid)

@@ -76,7 +76,7 @@ async def create(call: Call) -> Answer:
         await bounds.check_growth(tx, cluster.project_id, group.spec.node_count, cluster_id=cluster.uuid)
         updated_cluster = await _write_cluster(tx, call, cluster)
         await tx.nodegroups.insert(group)
-        message = f"Node group {group.name} asked for, with {count_nodes_in_words(group.spec.node_count)}."
+        message = f"Node group {group.name} requested with {count_nodes_in_words(group.spec.node_count)}."
         await record_event(tx, call, updated_cluster, NODEGROUP_CREATE, message, nodegroup=group.name)
         call.subject.set_object(group.uuid, group.name)
         [row] = await tx.nodegroups.select(uuid=group.uuid)
@@ -145,7 +145,8 @@ async def update(call: Call) -> Answer:
         )
         updated_cluster = await _write_cluster(tx, call, cluster, batch=batch)
         await tx.nodegroups.update(updated_group)
-        message = f"{group.name}: another {', '.join(dict.fromkeys(change.root for change in changes))} asked for."
+        changed_fields = ", ".join(dict.fromkeys(change.root for change in changes))
+        message = f"{group.name}: change of {changed_fields} requested."
         await record_event(tx, call, updated_cluster, NODEGROUP_UPDATE, message, nodegroup=group.name)
         call.subject.set_object(group.uuid, group.name)
     return reply(detail_view(updated_group, cluster, call.base), 202)
@@ -211,7 +212,7 @@ async def delete(call: Call) -> Answer:
         if not (group.deleting and group.status == updated_group.status):
             updated_cluster = await _write_cluster(tx, call, cluster)
             await tx.nodegroups.update(updated_group)
-            message = f"Node group {group.name} is to be deleted."
+            message = f"Deletion of node group {group.name} requested."
             await record_event(tx, call, updated_cluster, NODEGROUP_DELETE, message, nodegroup=group.name)
             call.subject.set_object(group.uuid, group.name)
     return NO_CONTENT
