@@ -14,8 +14,6 @@ from jeroboam.runtimes.fake_streams import FakeProcess
 from tests.api.own_routes import Family, route, serving_route, within
 from tests.clock import settle
 
-pytest.importorskip("websockets", reason="the server has no WebSockets without it")
-
 PIECE = b"x" * (16 << 10)
 MOST_ON_THE_WAY = 16 << 20
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ from tests.conductor.conftest import Rig
 SECONDS = 120
 
 
-class BayRig(Rig):
+class BayRig(Rig, ABC):
     """Also one process's worth: `restart` kills both loops. What differs between the kinds is in the classes below."""
 
     reconciler: type[BayObjectReconciler]
@@ -34,27 +35,29 @@ class BayRig(Rig):
     objects: Loop = None
     _beside: asyncio.Task = None
 
+    @abstractmethod
     def table(self, tx):
-        raise NotImplementedError
+        """The rows of the kind, in that transaction."""
 
+    @abstractmethod
     def build(self, cluster, **fields):
         """An object of that bay, as the API stores it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self, bay_object):
         """The object with the wish that it goes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def connect(self):
-        raise NotImplementedError
+        """The connector's way to what the kind needs."""
 
+    @abstractmethod
     def real(self, cluster) -> dict:
         """What really exists there, by uuid."""
-        raise NotImplementedError
 
+    @abstractmethod
     def add_stray(self, cluster, uuid: str) -> None:
         """Have something with our marks exist there that nobody asked for."""
-        raise NotImplementedError
 
     def start(self, owner: str = "a") -> None:
         super().start(owner)
