@@ -12,6 +12,7 @@ from typing import Any
 from jeroboam.api.container.policies import RULES as CONTAINER
 from jeroboam.api.container_infra.policies import RULES as CONTAINER_INFRA
 from jeroboam.settings import GROUPS
+from jeroboam.settings.describe import describe_values, format_value
 
 GUIDE = pathlib.Path(__file__).parents[1] / "docs" / "operators.md"
 WHO = {"role:admin": "the admin role", "!": "nobody"}
@@ -22,25 +23,14 @@ def options() -> str:
     rows = ["| group | option | default | values | what it is |", "|---|---|---|---|---|"]
     for group, members in GROUPS.items():
         for option in members:
-            cells = (f"`[{group}]`", f"`{option.name}`", _default(option.default), _values(option), option.help)
+            cells = (f"`[{group}]`", f"`{option.name}`", _default(option.default), describe_values(option), option.help)
             rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
 def _default(value: Any) -> str:
-    if isinstance(value, list):
-        value = ",".join(value)
-    return "empty" if value == "" else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
-
-
-def _values(option: Any) -> str:
-    kind = type(option).__name__.removesuffix("Opt")
-    words = {"Bool": "true or false", "Str": "text", "Int": "whole number", "Float": "number"}
-    word = words.get(kind, "words with commas between")
-    if getattr(option.type, "choices", None):
-        return ", ".join(f"`{choice}`" for choice in option.type.choices)
-    least = getattr(option.type, "min", None)
-    return word if least is None else f"{word}, at least {least:g}"
+    text = format_value(value)
+    return f"`{text}`" if text else "empty"
 
 
 def rules(family: Mapping[str, str]) -> str:

@@ -196,6 +196,7 @@ async def test_a_file_that_cannot_be_used_is_named(own):
     own.config.write_text("[database]\nconnection = postgresql+asyncpg://user:secretpw@127.0.0.1:1/none\n")
     status, words = await ends(own)
     assert status == 1
-    assert "[database] connection: the database does not work: it does not answer" in words
+    name = "postgresql+asyncpg://user:***@127.0.0.1:1/none"
+    assert f"{name}: the database does not work: it does not answer" in words
     assert "secretpw" not in words
     own.config.write_text("")

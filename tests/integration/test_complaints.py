@@ -47,6 +47,22 @@ async def test_a_policy_file_that_is_not_there(tmp_path: pathlib.Path) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        ('"cluster:creat": "role:admin"', 'rule "cluster:creat": nothing asks for a rule of that name'),
+        ('"cluster:create": "role:admin or"', """rule "cluster:create": 'role:admin or' cannot be parsed"""),
+    ],
+)
+async def test_a_policy_rule_that_cannot_be(tmp_path: pathlib.Path, rule: str, fault: str) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(rule)
+    status, complaint = await up(tmp_path, f"policy_file = {policy}\n")
+    assert status == 1
+    assert f"jeroboam: policy file {policy}: {fault}" in complaint
+    assert "Traceback" not in complaint
+
+
 async def test_an_option_that_cannot_be(tmp_path: pathlib.Path) -> None:
     status, said = await up(tmp_path, "max_limit = zero\n")
     assert status == 1

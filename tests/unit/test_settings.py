@@ -15,7 +15,7 @@ SOURCE = pathlib.Path(jeroboam.__file__).parent
 
 def read_names() -> set[str]:
     """The attributes that settings itself and those who may read it ask for."""
-    files = [SOURCE / "settings.py", *(SOURCE / "cli").glob("*.py"), *(SOURCE / "bootstrap").glob("*.py")]
+    files = [path for folder in ("settings", "cli", "bootstrap") for path in (SOURCE / folder).glob("*.py")]
     trees = [ast.walk(ast.parse(path.read_text())) for path in files]
     return {node.attr for tree in trees for node in tree if isinstance(node, ast.Attribute)}
 

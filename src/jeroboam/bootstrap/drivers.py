@@ -38,6 +38,11 @@ def _load(family: str, name: str, contract: object) -> object:
     return driver
 
 
+def list_driver_names(family: str) -> list[str]:
+    """Return the names of the drivers of a family: `providers`, `coes` or `runtimes`."""
+    return sorted(entry_points(group=f"jeroboam.{family}").names)
+
+
 def make_providers(settings: Settings, installation: str, clock: Clock) -> dict[str, Provider]:
     """Return the providers that the operator chose, by name."""
     provider_settings = ProviderSettings(installation=installation, clock=clock, docker_url=settings.docker_url)

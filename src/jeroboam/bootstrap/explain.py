@@ -12,7 +12,9 @@ from jeroboam.api.bays.policies import RULES as BAYS
 from jeroboam.api.container.policies import RULES as CONTAINER
 from jeroboam.api.container_infra.policies import RULES as CONTAINER_INFRA
 from jeroboam.api.policy import Policy
+from jeroboam.bootstrap.database import open_store
 from jeroboam.bootstrap.limits import read_limits
+from jeroboam.bootstrap.policy import check_policy
 from jeroboam.bootstrap.state import StateFolder
 from jeroboam.clients.keystone import KeystoneAdmin, RoleAssignment
 from jeroboam.domain.caller import Caller
@@ -26,8 +28,6 @@ from jeroboam.domain.limits import (
     judge_request,
     select_limits,
 )
-from jeroboam.kit.bus import MemoryBus
-from jeroboam.kit.clock import SystemClock
 from jeroboam.settings import Settings
 from jeroboam.store import Store
 
@@ -73,6 +73,7 @@ async def explain(settings: Settings, user: str, action: str, target: str | None
         hint = f"; do you mean {', '.join(matches)}?" if matches else "; docs/routes.md names them all"
         raise ValueError(f"there is no action {action}{hint}")
     limits = read_limits(settings.api.limits_file)
+    check_policy(settings.api.policy_file)
     policy = Policy(rules, settings.api.policy_file or None)
     async with _connect_keystone(settings) as keystone:
         user_id, name = await keystone.find_user(user)
@@ -165,8 +166,7 @@ def _check_limits(limits: tuple[Limit, ...], size: RequestedSize, owner: LimitOw
 
 
 async def _look_up(settings: Settings, target: str, project_id: str) -> _Subject:
-    store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
-    try:
+    async with open_store(settings) as store:
         if "=" in target:
             return await _read_wish(store, target, project_id)
         async with store.read() as tx:
@@ -181,8 +181,6 @@ async def _look_up(settings: Settings, target: str, project_id: str) -> _Subject
         if not templates:
             raise ValueError(f"there is no cluster and no template {target}")
         return _describe_template(templates[0])
-    finally:
-        await store.close()
 
 
 def _describe_cluster(cluster: Cluster, groups: list[NodeGroup], template: Template | None) -> _Subject:

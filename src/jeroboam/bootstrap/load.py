@@ -6,13 +6,11 @@ a rebuild. Nodes that are created later do not have them. Neighbours: `cli`; `st
 
 from collections.abc import Sequence
 
+from jeroboam.bootstrap.database import open_store
 from jeroboam.bootstrap.state import StateFolder
 from jeroboam.clients.docker import connect
-from jeroboam.kit.bus import MemoryBus
-from jeroboam.kit.clock import SystemClock
 from jeroboam.providers.local.images import copy_images
 from jeroboam.settings import Settings
-from jeroboam.store import Store
 
 _COE = "kubernetes"
 _PROVIDER = "local"
@@ -41,12 +39,8 @@ async def load_images(settings: Settings, cluster: str, images: Sequence[str]) -
 
 
 async def _find_cluster(settings: Settings, ident: str) -> str:
-    store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
-    try:
-        async with store.read() as tx:
-            matches = await tx.clusters.find(ident)
-    finally:
-        await store.close()
+    async with open_store(settings) as store, store.read() as tx:
+        matches = await tx.clusters.find(ident)
     if not matches:
         raise ValueError(f"there is no cluster {ident}")
     if len(matches) > 1:

@@ -25,6 +25,7 @@ from jeroboam.bootstrap.context import ProcessContext, name_process
 from jeroboam.bootstrap.dispatch import start_dispatch
 from jeroboam.bootstrap.http import HttpLimits, allow_origins, serve
 from jeroboam.bootstrap.limits import read_limits
+from jeroboam.bootstrap.policy import check_policy
 from jeroboam.bootstrap.state import StateFolder
 from jeroboam.conductor.bays.connector import ClusterConnector
 from jeroboam.conductor.gateway import ConductorGateway
@@ -44,7 +45,7 @@ from jeroboam.protocol import AgentConnection
 from jeroboam.protocol.memory import session_pair
 from jeroboam.runtimes.base import SupportsClose
 from jeroboam.secrets.keyfile import KeyFileSealer
-from jeroboam.settings import Settings, parse_address
+from jeroboam.settings import Settings, name_database, parse_address
 from jeroboam.store import Store, fault_of
 from jeroboam.store.migrations import upgrade
 
@@ -75,7 +76,11 @@ class SingleProcess:
     """All parts of one process. Start it with `run`."""
 
     def __init__(self, settings: Settings, folder: StateFolder, keystone: EmbeddedKeystone) -> None:
-        """The Keystone must have been started, but may not answer yet."""
+        """The Keystone must have been started, but may not answer yet.
+
+        Raises `ValueError` for settings, policy rules and limits that cannot be used.
+        """
+        check_policy(settings.api.policy_file)
         self._settings = settings
         self._folder = folder
         self._keystone = keystone
@@ -153,8 +158,7 @@ class SingleProcess:
             reason = fault_of(error)
             if reason is None:
                 raise
-            url = self._settings.database_url
-            name = url.partition("///")[2] if url.startswith("sqlite") else "[database] connection"
+            name = name_database(self._settings.database_url)
             raise ValueError(f"{name}: the database does not work: {reason}") from error
         async with self._store.write() as tx:
             # The folder is locked and everything runs in this process, so no other process holds a lease.

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jeroboam.bootstrap import drivers
+from jeroboam.bootstrap.database import open_store
 from jeroboam.bootstrap.state import StateFolder
 from jeroboam.clients.docker import asks_registry, connect, translate_errors
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError
 from jeroboam.domain.hosts import Host, ServiceRecord
-from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
 from jeroboam.runtimes.base import SupportsCleanup, SupportsClose
 from jeroboam.settings import Settings
-from jeroboam.store import Store
 
 MIN_FREE_GIB = 5
 PROBE_IMAGE = "hello-world"
@@ -48,17 +47,16 @@ class InstallationSummary:
 
 
 async def read_summary(settings: Settings) -> InstallationSummary:
-    """Return the summary, read from the store. The service need not run."""
-    store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
-    try:
-        async with store.read() as tx:
-            clusters = await tx.clusters.select()
-            groups = await tx.nodegroups.groups_of(*[cluster.uuid for cluster in clusters])
-            sizes = {uuid: sum(group.spec.node_count for group in members) for uuid, members in groups.items()}
-            containers = await tx.containers.select()
-            hosts, services = await tx.hosts.select(), await tx.services.select()
-    finally:
-        await store.close()
+    """Return the summary, read from the store. The service need not run.
+
+    Raises `ValueError` that names the database if it cannot be read.
+    """
+    async with open_store(settings) as store, store.read() as tx:
+        clusters = await tx.clusters.select()
+        groups = await tx.nodegroups.groups_of(*[cluster.uuid for cluster in clusters])
+        sizes = {uuid: sum(group.spec.node_count for group in members) for uuid, members in groups.items()}
+        containers = await tx.containers.select()
+        hosts, services = await tx.hosts.select(), await tx.services.select()
     return InstallationSummary(
         clusters=tuple(
             ObjectSummary(

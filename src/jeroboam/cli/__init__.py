@@ -14,6 +14,7 @@ import typer
 import uvloop
 
 from jeroboam import settings as options
+from jeroboam.cli import config as config_commands
 from jeroboam.cli import own_clusters
 from jeroboam.cli.terminal import Config, State, console, report_errors, table
 
@@ -24,6 +25,7 @@ images = typer.Typer(no_args_is_help=True, help="Images that nodes of clusters b
 app.add_typer(images, name="node-image")
 policies = typer.Typer(no_args_is_help=True, help="Who may do what, and why.")
 app.add_typer(policies, name="policy")
+app.add_typer(config_commands.configs, name="config")
 app.add_typer(own_clusters.clusters, name="cluster")
 app.command(context_settings=own_clusters.PASS_THROUGH)(own_clusters.kubectl)
 
@@ -279,13 +281,17 @@ def explain_policy(
 
 
 @policies.command("check")
-def check_limits(file: Annotated[Path, typer.Argument(help="A file of limits.", metavar="FILE")]) -> None:
-    """Say whether a file of limits is well formed, before the service is started with it."""
+def check_policy_file(
+    file: Annotated[Path, typer.Argument(help="A policy.yaml, or a file of limits.", metavar="FILE")],
+) -> None:
+    """Say whether a policy.yaml or a file of limits is well formed, before the service is started with it."""
     with report_errors():
-        from jeroboam.bootstrap.limits import read_limits  # noqa: PLC0415
+        from jeroboam.bootstrap.policy import check_file  # noqa: PLC0415
 
-        names = [limit.name for limit in read_limits(str(file))]
-        console.print(f"{file}: {len(names)} limits: {', '.join(names)}", highlight=False, markup=False, soft_wrap=True)
+        faults, summary = check_file(str(file))
+        for line in faults or [summary]:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        sys.exit(1 if faults else 0)
 
 
 def main() -> None:

@@ -67,8 +67,10 @@ class TransactionConnection:
 class DatabaseFault:
     """The fault of the database, as the last transaction found it."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: str) -> None:
+        """`database` is how the log names it, with no password."""
         self.reason: str | None = None
+        self._database = database
 
     @contextmanager
     def translate_faults(self) -> Iterator[None]:
@@ -88,15 +90,14 @@ class DatabaseFault:
     def clear(self) -> None:
         """Clear the fault: a transaction that writes has succeeded."""
         if self.reason is not None:
-            log.info("the database works again")
+            log.info("the database works again", database=self._database)
             self.reason = None
 
     def _note(self, reason: str, error: Exception) -> None:
         if reason != self.reason:
             self.reason = reason
-            log.error(
-                "the database does not work", reason=reason, error=str(getattr(error, "orig", None) or error)[:300]
-            )
+            text = str(getattr(error, "orig", None) or error)[:300]
+            log.error("the database does not work", database=self._database, reason=reason, error=text)
 
 
 def fault_of(error: BaseException) -> str | None:

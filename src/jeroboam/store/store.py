@@ -68,7 +68,7 @@ class Store:
         """
         self.broken = BrokenRows()
         """Rows that cannot be read."""
-        self._trouble = DatabaseFault()
+        self._trouble = DatabaseFault(sa.make_url(url).render_as_string(hide_password=True))
         self._lock_seconds = lock_seconds
         self._clock = clock
         self._bus = bus

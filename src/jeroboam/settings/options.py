@@ -1,16 +1,14 @@
-"""All options, with their defaults and help texts. Only the command line and bootstrap read them."""
+"""All options, with their defaults and help texts, and the frozen values that they become.
 
-import ipaddress
+Neighbour: `load`, which reads them.
+"""
+
 import os
-import socket
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from oslo_config import cfg
-
-T = TypeVar("T")
 
 
 def default_state() -> Path:
@@ -244,87 +242,3 @@ class Settings:
     containers: ContainerSettings
     image_cache: Path
     image_mirror: str
-
-
-def _group(kind: type[T], group: cfg.ConfigOpts.GroupAttr) -> T:
-    """Return the group's values; a field without an option raises `cfg.NoSuchOptError`."""
-    return kind(**{field.name: getattr(group, field.name) for field in fields(kind)})  # type: ignore[arg-type]
-
-
-def load(config: Path | None, **overrides: str | None) -> Settings:
-    """Return the settings from a file. Overrides are named `group__option`.
-
-    Raises `ValueError` with the option's name for an invalid value.
-    """
-    options = cfg.ConfigOpts()
-    for group, members in GROUPS.items():
-        options.register_opts(members, group=None if group == "DEFAULT" else group)
-    try:
-        options(args=[], project="jeroboam", default_config_files=[] if config is None else [str(config)])
-        for name, value in overrides.items():
-            if value is not None:
-                group, _, option = name.rpartition("__")
-                options.set_override(option, value, group=group or None)
-        return _read(options)
-    except (cfg.Error, ValueError) as error:
-        raise ValueError(str(error)) from error
-
-
-def _read(options: cfg.ConfigOpts) -> Settings:
-    # oslo.config parses a value when it is read. Read all values now, so that a start cannot fail halfway.
-    for group, members in GROUPS.items():
-        for member in members:
-            try:
-                getattr(options if group == "DEFAULT" else options[group], member.name)
-            except cfg.ConfigFileValueError as error:
-                # The library appends the source of the value as an object.
-                reason = str(error).partition(" is not valid: ")[2] or str(error)
-                raise ValueError(f"[{group}] {member.name}: {reason}") from error
-    parse_networks(options.clusters.manifest_networks, "[clusters] manifest_networks")
-    parse_networks(options.containers.registry_networks, "[containers] registry_networks")
-    _check_bounds(options.containers, "cpu")
-    _check_bounds(options.containers, "memory")
-    state = Path(options.state).expanduser().absolute() if options.state else default_state()
-    return Settings(
-        state=state,
-        host=options.host or socket.gethostname(),
-        log_level=options.log_level,
-        api=_group(ApiSettings, options.api),
-        keystone=_group(KeystoneSettings, options.keystone),
-        database_url=options.database.connection or f"sqlite+aiosqlite:///{state}/jeroboam.db",
-        docker_url=options.docker.url or None,
-        conductor=_group(ConductorSettings, options.conductor),
-        clusters=_group(ClusterSettings, options.clusters),
-        x509=_group(X509Settings, options.x509),
-        containers=_group(ContainerSettings, options.containers),
-        image_cache=Path(cache).expanduser().absolute() if (cache := options.node_images.cache) else default_cache(),
-        image_mirror=options.node_images.mirror,
-    )
-
-
-def _check_bounds(containers: cfg.ConfigOpts.GroupAttr, resource: str) -> None:
-    """Raise `ValueError` unless the default that containers get of the resource is within its bounds."""
-    low, high, default = (containers[f"{name}_{resource}"] for name in ("minimum", "maximum", "default"))
-    if low > high:
-        raise ValueError(
-            f"[containers] minimum_{resource}: {low:.15g} is more than maximum_{resource}, which is {high:.15g}"
-        )
-    if not low <= default <= high:
-        bounds = f"minimum_{resource} to maximum_{resource}, {low:.15g} to {high:.15g}"
-        raise ValueError(f"[containers] default_{resource}: {default:.15g} is not from {bounds}")
-
-
-def parse_address(text: str, option: str) -> tuple[str, int]:
-    """Return `ADDRESS:PORT` as a pair. Raises `ValueError` naming the option."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  (the last port)
-        raise ValueError(f"{option}: {text!r} is not ADDRESS:PORT")
-    return host.strip("[]") or "127.0.0.1", int(port)
-
-
-def parse_networks(words: Iterable[str], option: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """Return these networks. Raises `ValueError` naming the option for an invalid one."""
-    try:
-        return [ipaddress.ip_network(word) for word in words]
-    except ValueError as error:
-        raise ValueError(f"{option}: {error}") from error

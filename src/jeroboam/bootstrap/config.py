@@ -1,0 +1,58 @@
+"""The operator's configuration as a whole: the file, and the files and drivers that it names. Nothing is started.
+
+Neighbours: `cli`; `policy`; `limits`; `drivers`.
+"""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from oslo_config import cfg
+
+from jeroboam import settings
+from jeroboam.bootstrap import policy
+from jeroboam.bootstrap.drivers import list_driver_names
+from jeroboam.bootstrap.limits import read_limits
+
+
+def list_faults(config: Path | None) -> list[str]:
+    """Return everything that is wrong with the configuration, each in a line that names the option, rule or limit."""
+    try:
+        options = settings.read_options(config)
+        faults = settings.list_faults(options, config)
+    except ValueError as error:
+        return [str(error)]
+    checks: tuple[Callable[[], list[str]], ...] = (
+        lambda: policy.list_faults(options.api.policy_file),
+        lambda: _list_limit_faults(options.api.limits_file),
+        lambda: _list_driver_faults(options),
+    )
+    for check in checks:
+        # A value that cannot be read is among the faults already.
+        with contextlib.suppress(cfg.Error):
+            faults += check()
+    return faults
+
+
+def _list_limit_faults(file: str) -> list[str]:
+    try:
+        read_limits(file)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def _list_driver_faults(options: cfg.ConfigOpts) -> list[str]:
+    clusters, containers = options.clusters, options.containers
+    choices = (
+        ("[clusters] providers", clusters.providers, list_driver_names("providers")),
+        ("[clusters] coes", clusters.coes, list_driver_names("coes")),
+        ("[clusters] default_provider", [clusters.default_provider], clusters.providers),
+        ("[containers] runtime", [containers.runtime], list_driver_names("runtimes")),
+    )
+    return [
+        f"{option}: there is no {name!r}; there is {', '.join(known)}"
+        for option, names, known in choices
+        for name in names
+        if name not in known
+    ]

@@ -1,0 +1,34 @@
+"""Opens the database for commands that read it beside the service. Neighbours: `upkeep`; `explain`; `load`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from jeroboam.kit.bus import MemoryBus
+from jeroboam.kit.clock import SystemClock
+from jeroboam.settings import Settings, name_database
+from jeroboam.store import Store, StoreUnavailable, fault_of
+from jeroboam.store.migrations import current, newest
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """Return the store. Raises `ValueError` that names the database if it does not work or has another version."""
+    name = name_database(settings.database_url)
+    store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
+    try:
+        version = await current(store.engine)
+        if version is None:
+            raise ValueError(f"{name}: there is nothing in the database: the service was never started on it")
+        if version != newest():
+            text = f"the database has version {version}, and this program needs {newest()}"
+            raise ValueError(f"{name}: {text}: start the service once, which brings an older one up to date")
+        yield store
+    except StoreUnavailable as error:
+        raise ValueError(f"{name}: the database does not work: {error.reason}") from error
+    except Exception as error:
+        reason = fault_of(error)
+        if reason is None:
+            raise
+        raise ValueError(f"{name}: the database does not work: {reason}") from error
+    finally:
+        await store.close()

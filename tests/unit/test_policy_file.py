@@ -1,0 +1,129 @@
+"""The operator's policy file: a rule that is broken, unknown or refers to none is named; sound ones pass."""
+
+import logging
+import pathlib
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from jeroboam.api.policy import Policy
+from jeroboam.api.policy_file import find_broken_check, list_policy_faults
+from jeroboam.bootstrap.policy import FAMILIES, check_policy
+from jeroboam.cli import app
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        *(check for family in FAMILIES for check in family.values()),
+        "@",
+        "!",
+        "(!)",
+        "",
+        [],
+        ["role:admin", ["role:member", "project_id:%(project_id)s"]],
+        "not role:reader and 'abc':%(user_id)s",
+        "is_admin:True",
+        "((role:a and not (role:b)) OR user_id:%(user_id)s)",
+        "http://authority/%(anything)s",
+    ],
+)
+def test_sound_checks(check: object) -> None:
+    assert find_broken_check(check) is None
+
+
+@pytest.mark.parametrize(
+    ("check", "fault"),
+    [
+        ("rolle:admin", "compares 'rolle', which no caller has; do you mean role?"),
+        ("role:admin role:member", "cannot be parsed"),
+        ("(role:admin", "cannot be parsed"),
+        ("role:admin or", "cannot be parsed"),
+        ("and role:admin", "cannot be parsed"),
+        ("admin", "'admin' is no check"),
+        (["role:admin", "admin"], "'admin' is no check"),
+        (["role:admin", 5], "a check has to be text"),
+        (None, "a check has to be text"),
+        ({"role": "admin"}, "a check has to be text"),
+        ("tenant:%(project_id)s", "compares 'tenant', which no caller has"),
+        ("project_id:%(tenant_id)s", "has %(tenant_id)s, which no object has"),
+    ],
+)
+def test_broken_checks(check: object, fault: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        assert fault in str(find_broken_check(check))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        (
+            '"cluster:creat": "role:admin"',
+            ['rule "cluster:creat": nothing asks for a rule of that name; do you mean "cluster:create"?'],
+        ),
+        ('"admin": "role:admin"\n"cluster:create": "rule:admin"', []),
+        ('"cluster:create": "rule:cluster:get"', []),
+        (
+            '"admins": "role:admin"\n"cluster:create": "rule:admin"',
+            [
+                'rule "cluster:create": there is no rule "admin"; do you mean "admins"?',
+                'rule "admins": nothing asks for a rule of that name; docs/routes.md names them all',
+            ],
+        ),
+        ('"a": "rule:b"\n"b": "rule:a"', ['rule "a": it refers to itself', 'rule "b": it refers to itself']),
+        # A family sees its own defaults and the file, and not the defaults of the other family.
+        (
+            '"image:pull": "rule:cluster:create"',
+            ['rule "image:pull": there is no rule "cluster:create"; do you mean "container:create"?'],
+        ),
+        ('5: "role:admin"', ['rule "5": the name of a rule has to be text']),
+        ('"bay:create": "!"\n"container:start": "@"', []),
+    ],
+)
+def test_rules_of_a_file(text: str, faults: list[str]) -> None:
+    assert list_policy_faults(yaml.safe_load(text), FAMILIES) == faults
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (None, "there is no policy file "),
+        ("- a\n", 'it has to be lines of "rule": "check"'),
+        ('"a: [', "while "),
+        ('"cluster:create": "rolle:admin"\n"cluster:delete": "x"', "(1 more: see `jeroboam policy check`)"),
+    ],
+)
+def test_a_start_ends_with_the_first_fault_in_one_line(tmp_path: pathlib.Path, text: str | None, fault: str) -> None:
+    file = tmp_path / "policy.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ValueError, match="policy file") as raised:
+        check_policy(str(file))
+    assert fault in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert str(file) in str(raised.value)
+
+
+def test_an_empty_file_changes_nothing(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("# nothing yet\n")
+    check_policy(str(file))
+    assert Policy({"a": "role:admin"}, str(file)).check_of("a") == "role:admin"
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "line"),
+    [
+        ('"cluster:create": "role:admin"', 0, ": 1 rule: cluster:create\n"),
+        ('"cluster:creat": "role:admin"', 1, 'rule "cluster:creat": nothing asks for'),
+        ("limits: [{name: a, max_age_days: 3}]", 0, ": 1 limit: a\n"),
+        ("limits: [{name: a, max_nodes: 3}]", 1, "unknown field `max_nodes`"),
+    ],
+)
+def test_the_command_reads_policies_and_limits(tmp_path: pathlib.Path, text: str, status: int, line: str) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_text(text)
+    done = CliRunner().invoke(app, ["policy", "check", str(file)])
+    assert (done.exit_code, line in done.output) == (status, True), done.output
