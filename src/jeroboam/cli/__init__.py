@@ -15,7 +15,9 @@ import uvloop
 
 from jeroboam import settings as options
 from jeroboam.cli import config as config_commands
+from jeroboam.cli import doctor as examination
 from jeroboam.cli import own_clusters
+from jeroboam.cli.doctor import warn_of_engine_fault
 from jeroboam.cli.terminal import Config, State, console, report_errors, table
 
 app = typer.Typer(
@@ -73,7 +75,7 @@ async def _up(settings: options.Settings) -> None:
                 greeting = _format_greeting(settings.state, addresses.api, addresses.keystone)
                 # These lines are for pasting: a narrow terminal must not break them.
                 console.print(greeting, highlight=False, soft_wrap=True)
-                await wait_for_stop()
+                await asyncio.gather(wait_for_stop(), warn_of_engine_fault(settings))
                 console.print("draining; clusters and containers stay")
     except StateInUse as error:
         raise ValueError(str(error)) from error
@@ -145,18 +147,7 @@ def status(state: State = None, config: Config = None) -> None:
         table("loops and agents", ("process", "host", "last sign of life (UTC)"), beats)
 
 
-@app.command()
-def doctor(state: State = None, config: Config = None) -> None:
-    """Say what of this machine will limit the service, and what to do about it. Exit status 1 if anything does."""
-    with report_errors():
-        settings = options.load(config, state=state)
-        from jeroboam.bootstrap.upkeep import examine  # noqa: PLC0415
-
-        conditions = asyncio.run(examine(settings))
-        marks = {True: "[green]ok[/green]", False: "[red]no[/red]", None: "[yellow]?[/yellow]"}
-        rows = [(marks[condition.status], condition.type, condition.message) for condition in conditions]
-        table("this machine", ("", "what", "finding"), rows)
-        sys.exit(0 if all(condition.status for condition in conditions) else 1)
+app.command()(examination.doctor)
 
 
 @images.command("build")

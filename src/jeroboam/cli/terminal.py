@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from jeroboam.cli.engine import describe_engine_fault
 from jeroboam.domain.errors import DriverError
 from jeroboam.secrets.base import KeyFileError
 
@@ -28,7 +29,8 @@ def report_errors() -> Iterator[None]:
     try:
         yield
     except DriverError as error:
-        console.print(f"jeroboam: {error.reason}", style="red", highlight=False, markup=False, soft_wrap=True)
+        text = describe_engine_fault(error) or error.reason
+        console.print(f"jeroboam: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
     except (ValueError, OSError, KeyFileError) as error:
         console.print(f"jeroboam: {error}", style="red", highlight=False, markup=False, soft_wrap=True)

@@ -5,6 +5,7 @@ Engine, since the newest Engines refuse the versions of the oldest.
 """
 
 import json
+import os
 import re
 import ssl
 import struct
@@ -18,6 +19,7 @@ import aiohttp
 from yarl import URL
 
 from jeroboam.clients.bounds import BoundedResponse, LargeResponse
+from jeroboam.clients.docker_faults import EngineAddressInvalid, EngineSocketMissing, classify_fault
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 
 # The Engine's time for one answer; then the call counts as failed. A stream as a whole has no limit.
@@ -66,13 +68,19 @@ def connect(
     """Return a client of the Engine at that URL (None: the environment's, else the local socket). Nothing is sent yet.
 
     `answer_seconds` limits each call as a whole, including the wait for a connection. Proxies and certificate settings
-    of the environment are ignored. Raises `Temporary` if no Engine's socket is found.
+    of the environment are ignored. Raises `EngineSocketMissing` if nothing names an Engine and there is no local
+    socket, and `EngineAddressInvalid` for an address that cannot be one.
     """
     timeout = aiohttp.ClientTimeout(total=answer_seconds, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS)
     try:
         engine = DockerClient(url, ssl_context=tls, timeout=timeout)
-    except (AssertionError, ValueError) as error:
-        raise Temporary("no Docker Engine was found: neither DOCKER_HOST nor a local socket answers") from error
+    except AssertionError as error:
+        raise EngineSocketMissing(
+            "no Docker Engine was found: neither DOCKER_HOST nor a local socket answers"
+        ) from error
+    except (ValueError, aiodocker.DockerError) as error:
+        address = url or os.environ.get("DOCKER_HOST", "")
+        raise EngineAddressInvalid("no Docker Engine was found: the address is none of an Engine", address) from error
     # The library allows 100 connections and has no option for that: 100 hanging calls would hold up all others.
     engine.connector._limit = _CONNECTIONS  # noqa: SLF001
     # An Engine over TLS is a node of a cluster, and its user controls it.
@@ -82,20 +90,25 @@ def connect(
 
 @contextmanager
 def translate_errors(action: str) -> Iterator[None]:
-    """Translate the errors of the Engine client into `Temporary` or `Permanent`, which name the action."""
+    """Translate the errors of the Engine client into `Temporary` or `Permanent`, which name the action.
+
+    An Engine that cannot be reached is one of the errors in `docker_faults`.
+    """
     try:
         yield
     except DriverError:
         raise
     except aiodocker.DockerError as error:
         if error.status == CONNECTION_LOST:
-            raise Temporary(f"{action}: the Docker Engine does not answer") from error
+            text = f"{action}: the Docker Engine does not answer"
+            raise (classify_fault(error, text) or Temporary(text)) from error
         text = f"{action}: {error.message}"
         again = error.status in _TEMPORARY_STATUS and _REFUSED_BY_THE_HOST not in error.message
         raise (Temporary(text) if again else Permanent(text)) from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         message = str(error) or type(error).__name__
-        raise Temporary(f"{action}: the Docker Engine does not answer ({message})") from error
+        text = f"{action}: the Docker Engine does not answer ({message})"
+        raise (classify_fault(error, text) or Temporary(text)) from error
 
 
 def build_url(engine: aiodocker.Docker, path: str) -> str:
