@@ -23,11 +23,20 @@ class Answer:
 class Client:
     """Requests of one caller at one microversion of one family."""
 
-    def __init__(self, app, prefix: str, token: str | None = "member", version: str | None = None) -> None:
+    def __init__(
+        self,
+        app,
+        prefix: str,
+        token: str | None = "member",
+        version: str | None = None,
+        *,
+        peer: str = "127.0.0.1",
+    ) -> None:
         self.app = app
         self.prefix = prefix
         self.token = token
         self.version = version
+        self.peer = peer
 
     def as_(self, token: str | None) -> "Client":
         return Client(self.app, self.prefix, token, self.version)
@@ -77,6 +86,7 @@ class Client:
             "root_path": "",
             "headers": self._headers(headers),
             "server": ("127.0.0.1", 80),
+            "client": (self.peer, 40000),
         }
         sent: list[dict[str, Any]] = []
         received: list[bool] = []

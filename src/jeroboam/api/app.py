@@ -21,7 +21,6 @@ from jeroboam.api.call import SOCKET, Answer, Call, Failure, Family, Route, Rout
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
 from jeroboam.api.edge import (
-    INDEX,
     BodyTooLarge,
     ClientDisconnected,
     RequestHead,
@@ -31,6 +30,8 @@ from jeroboam.api.edge import (
     respond,
 )
 from jeroboam.api.fields import ListCheck
+from jeroboam.api.front_page import render_front_page
+from jeroboam.api.health import answer_health, list_health_faults
 from jeroboam.api.heat_views.family import HeatViews
 from jeroboam.api.metrics import render_metrics
 from jeroboam.api.options import ApiOptions
@@ -57,7 +58,7 @@ _UNAUTHORIZED = {
 
 
 def create_app(parts: ApiParts, families: Sequence[Family] | None = None) -> ASGIApp:
-    """The application: the families, `/healthcheck`, `/metrics` and a page with links at `/`.
+    """The application: the families, `/healthcheck`, `/metrics` and a page for people at `/`.
 
     Without `families` it has all that the options ask for.
     """
@@ -93,7 +94,7 @@ def create_app(parts: ApiParts, families: Sequence[Family] | None = None) -> ASG
         if mount is not None:
             answer = await mount.answer(head, receive, trace)
         else:
-            answer = await _answer_plain(head, parts, registry)
+            answer = await _answer_plain(head, parts, registry, families)
         seconds = parts.clock.monotonic() - start_time
         meter.count(trace.family, trace.route, head.method, answer.status, seconds)
         log.info(
@@ -125,7 +126,9 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-async def _answer_plain(head: RequestHead, parts: ApiParts, registry: CollectorRegistry) -> Answer:
+async def _answer_plain(
+    head: RequestHead, parts: ApiParts, registry: CollectorRegistry, families: Sequence[Family]
+) -> Answer:
     """The answer to a path that belongs to no family."""
     name = "/".join(head.segments)
     if name not in {"", "healthcheck", "metrics"}:
@@ -137,29 +140,9 @@ async def _answer_plain(head: RequestHead, parts: ApiParts, registry: CollectorR
             body=await render_metrics((registry, *parts.counters), parts.store), media_type=CONTENT_TYPE_LATEST
         )
     if name == "healthcheck":
-        return await _check_health(parts, with_details=any(key == "detailed" for key, _ in head.pairs))
-    return Answer(body=INDEX, media_type="text/html; charset=utf-8")
-
-
-async def _check_health(parts: ApiParts, *, with_details: bool = False) -> Answer:
-    """The state of this process; 503 while it cannot serve requests.
-
-    A host whose runtime does not answer is listed among the reasons, but is no reason for a 503.
-    """
-    broken = [text for check in (parts.store.check, *parts.health) if (text := await check()) is not None]
-    away = [] if broken else await _describe_silent_hosts(parts)
-    body: dict[str, object] = {"detailed": with_details or bool(broken), "reasons": [*broken, *away]}
-    if with_details:
-        body["checks"] = {"database": not broken, "hosts": not away}
-    return reply(body, 503 if broken else 200)
-
-
-async def _describe_silent_hosts(parts: ApiParts) -> list[str]:
-    """How many hosts have a runtime that does not answer. Administrators see which ones in the list of hosts."""
-    async with parts.store.read() as tx:
-        hosts = await tx.hosts.select()
-    away = sum(host.runtime_error is not None for host in hosts)
-    return [f"The runtimes of {away} of {len(hosts)} hosts do not answer."] if away else []
+        return await answer_health(head, parts)
+    faults = await list_health_faults(parts)
+    return render_front_page(head, families, auth_uri=parts.options.auth_uri, faults=faults)
 
 
 def _find_absent(methods: Mapping[str, Route], method: str) -> Route | None:
@@ -251,7 +234,7 @@ class _Mount:
         return reply(content)
 
     async def _answer_health(self, head: RequestHead) -> Answer:
-        answer = await _check_health(self._parts, with_details=any(key == "detailed" for key, _ in head.pairs))
+        answer = await answer_health(head, self._parts)
         if self._family.prefix == "container":
             return Answer(status=answer.status, body=b"OK" if answer.status == 200 else b"", media_type="text/plain")  # noqa: PLR2004
         return answer

@@ -10,18 +10,6 @@ from starlette.types import Message, Receive, Scope, Send
 from jeroboam.api.call import SOCKET, Answer
 from jeroboam.domain.caller import Caller
 
-INDEX = b"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Jeroboam</title></head><body>
-<h1>Jeroboam</h1>
-<p>Containers, and clusters that run containers, as cloud resources.</p>
-<ul>
-<li><a href="container-infra/">container-infra</a>: the Magnum API</li>
-<li><a href="container/">container</a>: the Zun API</li>
-<li><a href="healthcheck">healthcheck</a></li>
-<li><a href="metrics">metrics</a></li>
-</ul></body></html>
-"""
-
 _HOST = re.compile(r"[A-Za-z0-9._\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", re.ASCII)
 _PREFIX = re.compile(r"(/[A-Za-z0-9._\-]+)*", re.ASCII)
 
@@ -56,6 +44,8 @@ class RequestHead:
     """Scheme, host and the prefix that a proxy adds: the start of all links."""
     request_id: str
     subprotocols: tuple[str, ...] = ()
+    peer: str | None = None
+    """The address at the other end of the connection; None if the server does not know it."""
     caller: Caller | None = None
 
 
@@ -76,6 +66,7 @@ def read_head(scope: Scope, request_id: str) -> RequestHead:
         origin=_origin_of(scope, headers),
         request_id=request_id,
         subprotocols=tuple(scope.get("subprotocols", ())),
+        peer=client[0] if (client := scope.get("client")) else None,
     )
 
 

@@ -3,8 +3,9 @@
 The API records wishes in the store and shows facts from it. It reaches everything else through these ports.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -16,7 +17,7 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Store
 
-HealthCheck = Callable[[], Awaitable[str | None]]
+HealthCheck = Callable[[], Coroutine[Any, Any, str | None]]
 """Returns what is wrong, or None."""
 
 
@@ -34,6 +35,8 @@ class ApiParts:
     options: ApiOptions
     health: tuple[HealthCheck, ...] = ()
     """The checks of `/healthcheck`, besides that of the store."""
+    details: Mapping[str, HealthCheck] = field(default_factory=dict)
+    """The checks of the detailed answer, by name: parts whose fault does not keep this process from serving."""
     limits: tuple[Limit, ...] = ()
     """The operator's limits, for all projects."""
     audit: Callable[[AuditRecord], None] = to_log

@@ -4,7 +4,9 @@ An API process needs the store, the identity service and the ports to dispatch a
 driver and no key of a cluster. Neighbours: `service`; `api_options`; `audit`.
 """
 
-from jeroboam.api.parts import ApiParts
+from collections.abc import Mapping
+
+from jeroboam.api.parts import ApiParts, HealthCheck
 from jeroboam.bootstrap.api_options import build_api_options
 from jeroboam.bootstrap.audit import audit_into
 from jeroboam.bootstrap.context import ProcessContext
@@ -13,9 +15,17 @@ from jeroboam.identity.keystone import KeystoneProjects, KeystoneTokens
 
 
 def build_api_parts(
-    context: ProcessContext, *, tokens: KeystoneTokens, auth_uri: str, gateway: HostGateway, conductor: Conductor
+    context: ProcessContext,
+    *,
+    tokens: KeystoneTokens,
+    auth_uri: str,
+    gateway: HostGateway,
+    conductor: Conductor,
+    details: Mapping[str, HealthCheck] | None = None,
 ) -> ApiParts:
     """Return the parts of the API; `auth_uri` is where callers without a token are sent.
+
+    `details` are the checks of the detailed `/healthcheck`, of parts that this process has besides.
 
     Raises `ValueError` for settings that cannot be used.
     """
@@ -31,4 +41,5 @@ def build_api_parts(
         limits=context.limits,
         audit=audit_into(context.settings.api.audit_file, context.clock),
         counters=(context.counters,),
+        details=details or {},
     )

@@ -23,6 +23,7 @@ from jeroboam.bootstrap.api import build_api_parts
 from jeroboam.bootstrap.conductor import ConductorParts, build_conductor_gateway, start_conductor
 from jeroboam.bootstrap.context import ProcessContext, name_process
 from jeroboam.bootstrap.dispatch import start_dispatch
+from jeroboam.bootstrap.health import build_health_details
 from jeroboam.bootstrap.http import HttpLimits, allow_origins, serve
 from jeroboam.bootstrap.limits import read_limits
 from jeroboam.bootstrap.policy import check_policy
@@ -136,12 +137,17 @@ class SingleProcess:
             stack.push_async_callback(self._close_drivers)
             stack.push_async_callback(self._tasks.close)
             self._tasks.start("keystone", keystone.restart_when_ended(self._context.clock))
+            gateway, conductor = self._start_hosts(), self._start_conductor(tokens)
+            # Nothing else was started yet, so these are the tasks that have to run as long as the process.
+            loops = self._tasks.names
+            self._tasks.start("limits", self._learn_limits())
             parts = build_api_parts(
                 self._context,
                 tokens=tokens,
                 auth_uri=addresses.keystone,
-                gateway=self._start_hosts(),
-                conductor=self._start_conductor(tokens),
+                gateway=gateway,
+                conductor=conductor,
+                details=build_health_details(self._context, tokens=tokens, loops=loops),
             )
             app = allow_origins(create_app(parts), settings.api.cors_origins)
             limits = HttpLimits(idle_seconds=settings.api.idle_seconds, connections=settings.api.max_connections)
@@ -203,7 +209,6 @@ class SingleProcess:
         )
         gateway = build_conductor_gateway(self._context, parts)
         start_conductor(self._context, parts)
-        self._tasks.start("limits", self._learn_limits())
         return gateway
 
     async def _learn_limits(self) -> None:

@@ -24,6 +24,7 @@ GOOD_SECONDS = 60.0
 BAD_SECONDS = 10.0
 CACHED = 4096
 _TOKEN_LONGEST = 16384
+_OK = 200
 _UNAUTHORIZED = 401
 _NOT_FOUND = 404
 _SERVER_ERROR = 500
@@ -138,6 +139,14 @@ class KeystoneTokens:
         caller = _caller(body["token"])
         wrong_scope = _scope(body["token"]) if caller is None else None
         return _CachedToken(caller=caller, until=now + min(GOOD_SECONDS, seconds), wrong_scope=wrong_scope)
+
+    async def check(self) -> str | None:
+        """Return why Keystone cannot be used, in a sentence; None if it answers now."""
+        try:
+            status, _, _ = await self._send("GET", "", {})
+        except Unavailable as error:
+            return error.detail
+        return None if status == _OK else f"The identity service answered {status}."
 
     async def own(self) -> Caller:
         """Return the service's own user and project."""

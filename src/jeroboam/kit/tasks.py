@@ -19,6 +19,11 @@ class Tasks:
         task.add_done_callback(self._forget)
         return task
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the tasks that run."""
+        return frozenset(task.get_name() for task in self._tasks)
+
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
