@@ -361,7 +361,7 @@ def test_policy_checks_a_file(installation, tmp_path):
     file = tmp_path / "limits.yaml"
     file.write_text("limits: [{name: a, max_nodes_per_cluster: 3}]")
     status, said = policy(installation, "check", str(file))
-    assert (status, said.strip().endswith("1 limits: a")) == (0, True)
+    assert (status, said.strip().endswith(": 1 limit: a")) == (0, True)
     file.write_text("limits: [{name: a, max_nodes: 3}]")
     status, said = policy(installation, "check", str(file))
     assert (status, "max_nodes" in said) == (1, True)

@@ -1,7 +1,9 @@
 """What an operator can mend ends the start with one line that says so, and with no traceback."""
 
 import asyncio
+import contextlib
 import pathlib
+import sqlite3
 import sys
 
 import pytest
@@ -60,6 +62,19 @@ async def test_a_policy_rule_that_cannot_be(tmp_path: pathlib.Path, rule: str, f
     status, complaint = await up(tmp_path, f"policy_file = {policy}\n")
     assert status == 1
     assert f"jeroboam: policy file {policy}: {fault}" in complaint
+    assert "Traceback" not in complaint
+
+
+async def test_a_database_of_a_later_version(tmp_path: pathlib.Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    with contextlib.closing(sqlite3.connect(state / "jeroboam.db")) as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        database.execute("INSERT INTO alembic_version VALUES ('9999')")
+        database.commit()
+    status, complaint = await up(tmp_path)
+    assert status == 1
+    assert f"jeroboam: {state}/jeroboam.db: the database has version 9999, and this program knows none" in complaint
     assert "Traceback" not in complaint
 
 

@@ -124,6 +124,13 @@ async def test_a_server_that_is_no_engine(path: pathlib.Path, version: object, s
     )
 
 
+@pytest.mark.parametrize("info", ["{", "words", [1]])
+async def test_a_server_that_only_has_the_version_of_an_engine(path: pathlib.Path, info: object) -> None:
+    async with serve_engine(path, info=info) as url:
+        with pytest.raises(EngineAddressInvalid):
+            await read(url)
+
+
 async def test_an_engine_that_speaks_tls_only(path: pathlib.Path) -> None:
     async with serve_engine(path, "Client sent an HTTP request to an HTTPS server.\n", status=400) as url:
         with pytest.raises(EngineAddressInvalid) as raised:

@@ -215,4 +215,7 @@ def test_the_command_says_why_no_engine_answers_and_fails(folder: pathlib.Path) 
     assert findings[0]["severity"] == "no"
     assert "\n" in findings[0]["message"]
     assert {"memory", "clock", "disk of the state"} <= {finding["subject"] for finding in findings}
-    assert CliRunner().invoke(app, words).exit_code == 1
+    # An option's group is no markup of the table.
+    shown = CliRunner().invoke(app, words)
+    assert shown.exit_code == 1
+    assert "[docker] url" in shown.output

@@ -21,7 +21,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
             raise ValueError(f"{name}: there is nothing in the database: the service was never started on it")
         if version != newest():
             text = f"the database has version {version}, and this program needs {newest()}"
-            raise ValueError(f"{name}: {text}: start the service once, which brings an older one up to date")
+            raise ValueError(f"{name}: {text}: `jeroboam up` brings an older database up to date")
         yield store
     except StoreUnavailable as error:
         raise ValueError(f"{name}: the database does not work: {error.reason}") from error

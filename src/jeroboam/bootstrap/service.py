@@ -48,7 +48,7 @@ from jeroboam.runtimes.base import SupportsClose
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.settings import Settings, name_database, parse_address
 from jeroboam.store import Store, fault_of
-from jeroboam.store.migrations import upgrade
+from jeroboam.store.migrations import UnknownVersion, upgrade
 
 # Seconds for requests in progress. The whole shutdown has to fit into the promised 5 seconds.
 DRAIN_SECONDS = 3
@@ -158,13 +158,15 @@ class SingleProcess:
             yield addresses
 
     async def _open_store(self) -> None:
+        name = name_database(self._settings.database_url)
         try:
             await upgrade(self._store.engine)
+        except UnknownVersion as error:
+            raise ValueError(f"{name}: {error}: start the later program") from error
         except Exception as error:
             reason = fault_of(error)
             if reason is None:
                 raise
-            name = name_database(self._settings.database_url)
             raise ValueError(f"{name}: the database does not work: {reason}") from error
         async with self._store.write() as tx:
             # The folder is locked and everything runs in this process, so no other process holds a lease.

@@ -9,6 +9,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from jeroboam import settings as options
 from jeroboam.cli.engine import describe_engine_fault
@@ -40,7 +41,9 @@ def doctor(
                 json.dumps([dict(zip(("severity", "subject", "message"), row, strict=True)) for row in rows], indent=2)
             )
         else:
-            marks = [(f"[{_STYLES[mark]}]{mark}[/]", subject, message) for mark, subject, message in rows]
+            marks = [
+                (f"[{_STYLES[mark]}]{mark}[/]", escape(subject), escape(message)) for mark, subject, message in rows
+            ]
             table("this machine", ("", "what", "finding"), marks)
         sys.exit(1 if any(finding.severity is Severity.PROBLEM for finding in findings) else 0)
 

@@ -56,7 +56,7 @@ async def read_engine(url: str | None, *, answer_seconds: float) -> EngineFacts:
     try:
         with translate_errors(_ACTION):
             version = await _read_version(docker, address)
-            info = await docker.system.info()
+            info = await _read_info(docker, address)
     except EngineUnreachable as error:
         error.address = error.address or address
         raise
@@ -78,6 +78,16 @@ async def read_engine(url: str | None, *, answer_seconds: float) -> EngineFacts:
         cgroup_driver=str(info.get("CgroupDriver", "")),
         system_time=str(info.get("SystemTime", "")),
     )
+
+
+async def _read_info(docker: aiodocker.Docker, address: str) -> Mapping[str, Any]:
+    try:
+        info: object = await docker.system.info()
+    except ValueError:
+        info = None
+    if not isinstance(info, dict):
+        raise EngineAddressInvalid(f"{_ACTION}: what answers is no Docker Engine", address)
+    return info
 
 
 async def _read_version(docker: aiodocker.Docker, address: str) -> Mapping[str, Any]:

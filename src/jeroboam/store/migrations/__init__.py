@@ -18,6 +18,18 @@ def _config() -> Config:
     return config
 
 
+class UnknownVersion(Exception):
+    """The database has a version that this program does not know: a later program has worked on it."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"the database has version {version}, and this program knows none later than {newest()}")
+        self.version = version
+
+
+def _list_versions() -> frozenset[str]:
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 def newest() -> str:
     """The version that this code needs."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
@@ -36,14 +48,20 @@ async def current(engine: AsyncEngine) -> str | None:
 
 
 async def upgrade(engine: AsyncEngine, *, to: str = "head") -> None:
-    """Bring the database to the newest version, or to that one, in one transaction where the engine can."""
+    """Bring the database to the newest version, or to that one, in one transaction where the engine can.
+
+    Raises `UnknownVersion` for a database of a later program.
+    """
 
     def run(connection: sa.Connection) -> None:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, to)
 
-    if await current(engine) == newest():
+    version = await current(engine)
+    if version == newest():
         return
+    if version is not None and version not in _list_versions():
+        raise UnknownVersion(version)
     async with engine.begin() as connection:
         await connection.run_sync(run)
