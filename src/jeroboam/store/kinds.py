@@ -65,8 +65,8 @@ CLUSTER = RowKind(
     Cluster,
     sortable=_in(tables.cluster, "spec", "keypair", "flavor_id", "master_flavor_id", "discovery_url")
     | _in(tables.cluster, "spec", "fixed_network", "fixed_subnet", "labels")
-    | _in(tables.cluster, "observed", "health_status", "health_status_reason", "api_address", "coe_version")
-    | _in(tables.cluster, "observed", "container_version")
+    | _in(tables.cluster, "observed", "api_address", "coe_version", "container_version")
+    | {name: filters.shown_health(name) for name in ("health_status", "health_status_reason")}
     | _numbers(tables.cluster, "create_timeout", "docker_volume_size")
     | _flags(tables.cluster, "floating_ip_enabled", "master_lb_enabled")
     | {

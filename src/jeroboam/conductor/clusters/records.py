@@ -123,7 +123,7 @@ class ClusterRecords:
             if before is None:
                 return
             conditions = merge_conditions(before.observed.conditions, observed.conditions, tx.now)
-            new_observed = states.keep_reported_health(before.observed, replace(observed, conditions=conditions))
+            new_observed = states.count_health_change(before.observed, replace(observed, conditions=conditions))
             cluster = replace(before, observed=new_observed)
             cluster = states.project_cluster(cluster, waiting_for=waiting_for)
             if ended_kinds:

@@ -48,7 +48,7 @@ async def record_event(
         project_id=cluster.project_id,
         event_type=event_type,
         nodegroup=nodegroup,
-        status=cluster.observed.health_status if event_type == CLUSTER_HEALTH else cluster.status,
+        status=cluster.health.health_status if event_type == CLUSTER_HEALTH else cluster.status,
         message=message,
         user_id=caller.user_id,
         user_project_id=caller.project_id,

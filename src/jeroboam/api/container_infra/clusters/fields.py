@@ -151,7 +151,7 @@ FIELDS = (
         updatable=True,
         patch_check=optional(choice(*Health)),
         type=Health | None,
-        show="observed.health_status",
+        show="health.health_status",
         in_list=True,
     ),
     InfraField(
@@ -174,7 +174,7 @@ FIELDS = (
         updatable=True,
         patch_check=mapping(scalars=True),
         type=dict[str, str],
-        show="observed.health_status_reason",
+        show="health.health_status_reason",
     ),
     InfraField(name="discovery_url", check=_TEXT, type=str | None),
     InfraField(name="api_address", type=str | None, show="observed.api_address"),
