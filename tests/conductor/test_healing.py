@@ -50,7 +50,7 @@ async def shown(rig, uuid) -> dict[str, NodeObserved]:
 
 async def events(rig, uuid) -> list[str]:
     async with rig.store.read() as tx:
-        found = await tx.events.select(cluster_id=uuid)
+        found = await tx.events.select({"cluster_id": uuid})
     return [event.message for event in found if event.event_type == "node.heal"]
 
 

@@ -8,7 +8,10 @@ import pytest
 from jeroboam.domain.clusters import Health, ReportedHealth
 from jeroboam.domain.errors import Invalid, NotFound
 from jeroboam.domain.events import Event
-from jeroboam.store import ClusterFilter, EventFilter, Page, TemplateFilter
+from jeroboam.domain.quotas import Quota
+from jeroboam.store import ClusterFilter, EventFilter, Page, TemplateFilter, tables
+from jeroboam.store.rows import RowKind
+from jeroboam.store.selectors import CertificateSelector
 from tests import builders
 
 
@@ -233,6 +236,11 @@ async def test_clusters_older_than_a_moment(store, five):
 async def test_a_field_that_objects_do_not_have_is_a_bug_and_no_bad_request(store):
     async with store.read() as tx:
         with pytest.raises(KeyError, match="colour"):
-            await tx.clusters.select(colour="red")
+            await tx.clusters.select({"colour": "red"})
         with pytest.raises(Invalid):
-            await tx.clusters.select(Page(sort_key="colour"))
+            await tx.clusters.select(page=Page(sort_key="colour"))
+
+
+def test_a_selector_has_no_field_that_its_table_does_not_have():
+    with pytest.raises(TypeError, match="quota has no cluster_id, kind to select by"):
+        RowKind(tables.quota, Quota, CertificateSelector, key="id")

@@ -27,7 +27,7 @@ async def test_sizes_are_sums_over_groups(store):
 async def test_a_cluster_without_groups_has_no_nodes(store):
     cluster = await _one_with_workers(store)
     async with store.write() as tx:
-        await tx.nodegroups.remove(cluster_id=cluster.uuid)
+        await tx.nodegroups.remove({"cluster_id": cluster.uuid})
     async with store.read() as tx:
         [brief] = await tx.clusters.list_briefs(Page())
     assert (brief.masters, brief.workers) == (0, 0)

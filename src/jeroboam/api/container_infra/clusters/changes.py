@@ -288,7 +288,7 @@ async def delete_cluster(tx: Transaction, call: Call, cluster: Cluster) -> None:
         await tx.clusters.update(updated_cluster)
         status = updated_cluster.status
         # A delete does not need groups that cannot be read.
-        groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
+        groups = await tx.nodegroups.select({"cluster_id": cluster.uuid})
         for group in groups:
             await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
         await record_event(
