@@ -121,6 +121,12 @@ BREAKS = (
         new="from typing import Self\n\nfrom jeroboam.store import Store\n",
     ),
     Break(
+        name="a driver imports the library of a client",
+        path="src/jeroboam/providers/fake.py",
+        old="from typing import Self\n",
+        new="from typing import Self\n\nimport aiodocker\n",
+    ),
+    Break(
         name="the API imports a driver",
         path="src/jeroboam/api/parts.py",
         old="from jeroboam.domain",
