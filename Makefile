@@ -6,17 +6,18 @@ STAMP := $(VENV)/.installed
 OLD   := .venv-2015
 AUDIT := .venv-audit
 
+BUILD := nice $(BIN)/jeroboam node-image build kubernetes
 # The newest last: it is the one without a version.
-BUILD_ALL := nice $(BIN)/jeroboam node-image build kubernetes --version v1.35.4 && nice $(BIN)/jeroboam node-image build kubernetes
+BUILD_ALL := $(BUILD) --version v1.35.4 && $(BUILD)
 
 # One by one, tests wait more than they work, so parts of them go side by side. Those on the Engine have deadlines: two
 # processes run them, in folders that leave each other alone, and what runs beside them is nice. Those without an Engine are
 # spread over workers; hashes are fixed, since all workers have to find the same tests in the same order.
 PYTEST = $(BIN)/python -m pytest
 TEST_NO_ENGINE = PYTHONHASHSEED=0 nice $(PYTEST) -n 2 -m "not docker and not kubernetes"
-TEST_ENGINE = $(PYTEST) -m "docker and not kubernetes"
-TEST_KUBERNETES = scripts/side_by_side.sh '$(PYTEST) -m kubernetes tests/contract tests/docs' \
-	'$(PYTEST) -m kubernetes --ignore=tests/contract --ignore=tests/docs'
+TEST_ENGINE = $(PYTEST) -m "docker and not kubernetes and not long"
+TEST_KUBERNETES = $(PYTEST) -m "kubernetes and not long"
+TEST_LONG = $(PYTEST) -m long
 
 .DEFAULT_GOAL := help
 
@@ -84,14 +85,18 @@ $(OLD)/.installed: tests/clients/requirements-2015.txt $(STAMP)
 
 client-2015: $(OLD)/.installed ## python-magnumclient 2.0.0, in a virtual environment of its own
 
-# What needs no Kubernetes is tested while its images are made.
-test: install client-2015 ## the whole test suite, on real engines and databases
-	@scripts/side_by_side.sh '$(BUILD_ALL)' '$(TEST_NO_ENGINE)' '$(TEST_ENGINE) tests/fault tests/docs' \
+# What needs no Kubernetes is tested while its image is made.
+test: install client-2015 ## the test suite, on real engines and databases
+	@scripts/side_by_side.sh '$(BUILD)' '$(TEST_NO_ENGINE)' '$(TEST_ENGINE) tests/fault tests/docs' \
 		'$(TEST_ENGINE) --ignore=tests/fault --ignore=tests/docs'
-	@$(TEST_KUBERNETES)
+	@$(MAKE) --no-print-directory test-kubernetes
 
-test-kubernetes: kubernetes-images client-2015 ## the tests that need the Kubernetes node images
-	@$(TEST_KUBERNETES)
+test-kubernetes: kubernetes-image client-2015 ## of these, the tests that need the Kubernetes node image
+	@scripts/side_by_side.sh '$(TEST_KUBERNETES) tests/contract/test_kubernetes*' \
+		'$(TEST_KUBERNETES) --ignore-glob=*/contract/test_kubernetes*'
+
+test-long: kubernetes-images client-2015 ## stories of minutes that need not be told at each change: run them before a release
+	@scripts/side_by_side.sh '$(TEST_LONG) tests/fault' '$(TEST_LONG) --ignore=tests/fault'
 
 fault: install ## kills the service and takes its Engine away, at many moments
 	$(BIN)/python -m pytest tests/fault
@@ -132,4 +137,4 @@ coverage: $(STAMP) ## the same, and how much of the code they reach: two minutes
 sabotage: $(STAMP) ## breaks each seam in a copy of the tree, and sees that a check refuses it
 	$(BIN)/python scripts/sabotage.py
 
-.PHONY: unit coverage sabotage client-2015 test test-kubernetes kubernetes-images fault conformance-kubernetes security fuzz bench
+.PHONY: unit coverage sabotage client-2015 test test-kubernetes test-long kubernetes-images fault conformance-kubernetes security fuzz bench

@@ -216,7 +216,7 @@ async def _put_clusters(service: RunningService, count: int) -> None:
     """Add copies of the cluster `c0` to the store beside the running service."""
     async with _store(service) as store:
         async with store.read() as tx:
-            [like] = await tx.clusters.select(name="c0")
+            [like] = await tx.clusters.select({"name": "c0"})
             groups = (await tx.nodegroups.groups_of(like.uuid))[like.uuid]
         async with store.write() as tx:
             for number in range(count):

@@ -103,10 +103,28 @@ BREAKS = (
         new="",
     ),
     Break(
+        name="a query selects by a field that its objects do not have",
+        path="src/jeroboam/conductor/clusters/records.py",
+        old='tx.certificates.select({"cluster_id": uuid})',
+        new='tx.certificates.select({"cluster": uuid})',
+    ),
+    Break(
+        name="a selector has a field that its table does not have",
+        path="src/jeroboam/api/container_infra/lookup.py",
+        old='{"project_id": project_id}',
+        new='{"project": project_id}',
+    ),
+    Break(
         name="a driver imports the store",
         path="src/jeroboam/providers/fake.py",
         old="from typing import Self\n",
         new="from typing import Self\n\nfrom jeroboam.store import Store\n",
+    ),
+    Break(
+        name="a driver imports the library of a client",
+        path="src/jeroboam/providers/fake.py",
+        old="from typing import Self\n",
+        new="from typing import Self\n\nimport aiodocker\n",
     ),
     Break(
         name="the API imports a driver",

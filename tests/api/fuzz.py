@@ -217,12 +217,12 @@ class Range:
                 if each.deleting or each.name not in KNOWN["container"]
             ]
             for each in inside:
-                await tx.bay_containers.remove(uuid=each.uuid)
+                await tx.bay_containers.remove({"uuid": each.uuid})
             for rows, known in ((tx.containers, KNOWN["container"]), (tx.templates, KNOWN["template"])):
                 piled = [each for each in await rows.select() if each.name not in known][:-PILE]
                 for each in piled:
-                    if rows is tx.containers or not await tx.clusters.count(template_id=each.uuid):
-                        await rows.remove(uuid=each.uuid)
+                    if rows is tx.containers or not await tx.clusters.count({"template_id": each.uuid}):
+                        await rows.remove({"uuid": each.uuid})
         for name in KNOWN["template"]:
             await self._make(self._infra, "clustertemplates", name, coe="swarm", image_id="i", flavor_id="m1")
         for name in KNOWN["cluster"]:
@@ -245,7 +245,7 @@ class Range:
         async with self._store.write() as tx:
             for each in await tx.bay_manifests.select():
                 if each.deleting or each.name not in KNOWN["pod"]:
-                    await tx.bay_manifests.remove(uuid=each.uuid)
+                    await tx.bay_manifests.remove({"uuid": each.uuid})
         for kind in BayManifestKind:
             for name in KNOWN["pod"][:1]:
                 wish = {"bay_uuid": "k0", "manifest": json.dumps(manifest(kind, name))}

@@ -23,7 +23,7 @@ async def settle(store: Store, uuid: str) -> None:
         await tx.clusters.update(replace(cluster, observed=seen, status="CREATE_COMPLETE", deadline_at=None))
         for group in (await tx.nodegroups.groups_of(uuid))[uuid]:
             await tx.nodegroups.update(replace(group, status="CREATE_COMPLETE"))
-        if await tx.certificates.select(cluster_id=uuid):
+        if await tx.certificates.select({"cluster_id": uuid}):
             return
         await tx.certificates.insert(
             make_certificate(PlainSealer(), cluster_id=uuid, kind=MAIN, common_name=cluster.name, now=tx.now)
@@ -53,18 +53,18 @@ async def place_nodes(store: Store, uuid: str) -> list[Node]:
 async def bury(store: Store, uuid: str) -> None:
     """What the cluster loop writes once nothing of a cluster is left."""
     async with store.write() as tx:
-        await tx.certificates.remove(cluster_id=uuid)
-        await tx.nodegroups.remove(cluster_id=uuid)
-        await tx.bay_containers.remove(cluster_id=uuid)
-        await tx.clusters.remove(uuid=uuid)
+        await tx.certificates.remove({"cluster_id": uuid})
+        await tx.nodegroups.remove({"cluster_id": uuid})
+        await tx.bay_containers.remove({"cluster_id": uuid})
+        await tx.clusters.remove({"uuid": uuid})
 
 
 async def run_on_host(store: Store, uuid: str) -> Container:
     """What loop and agent write once a container runs."""
     async with store.write() as tx:
-        if not await tx.hosts.select(hostname="h1"):
+        if not await tx.hosts.select({"hostname": "h1"}):
             await tx.hosts.insert(host(last_seen=tx.now))
-        [on] = await tx.hosts.select(hostname="h1")
+        [on] = await tx.hosts.select({"hostname": "h1"})
         container = await tx.containers.get(uuid)
         seen = ContainerObserved(seq=1, state=RuntimeState.RUNNING, started_at=NOW)
         running = replace(

@@ -267,7 +267,7 @@ async def test_a_delete_and_what_follows_it(old, made, store, kind):
     assert (answer.status, "is being deleted" in said(answer)) == (409, True)
     async with store.write() as tx:
         assert (await tx.bay_manifests.get(uuid)).deleting is True
-        await tx.bay_manifests.remove(uuid=uuid)
+        await tx.bay_manifests.remove({"uuid": uuid})
     assert (await old.get(path)).status == 404
 
 

@@ -322,6 +322,25 @@ async def test_a_removed_size_is_the_default_again(infra, make, store):
     assert (await infra.get("/v1/clusters/c")).json()["node_count"] == 1
 
 
+async def test_a_reported_health_is_stored_beside_what_was_observed(infra, make, store):
+    uuid = await make.cluster()
+    await settle(store, uuid)
+    async with store.read() as tx:
+        before = await tx.clusters.get(uuid)
+    change = [{"op": "replace", "path": "/health_status", "value": "UNHEALTHY"}]
+    assert (await infra.patch("/v1/clusters/c", change)).status == 202
+    async with store.read() as tx:
+        after = await tx.clusters.get(uuid)
+    assert (after.observed, after.reported_health.health_status) == (before.observed, "UNHEALTHY")
+    for path in ("/v1/clusters", "/v1/clusters/detail"):
+        [shown] = (await infra.get(f"{path}?health_status=UNHEALTHY&sort_key=health_status")).json()["clusters"]
+        assert shown["health_status"] == "UNHEALTHY"
+    # Another field of the same cluster is no report.
+    assert (await infra.patch("/v1/clusters/c", [{"op": "replace", "path": "/name", "value": "d"}])).status == 202
+    async with store.read() as tx:
+        assert (await tx.clusters.get(uuid)).reported_health == after.reported_health
+
+
 async def test_health_can_be_taken_back(infra, make, store):
     await settle(store, await make.cluster())
     said = [

@@ -1,11 +1,15 @@
 """Fields and routes of containers that cannot be carried out: refused before anything is stored, and told so."""
 
 from dataclasses import replace
+from typing import get_type_hints
 from urllib.parse import quote
 
 import pytest
 
 from jeroboam.api.container import absent
+from jeroboam.api.container.fields import FIELDS, FILTERS
+from jeroboam.domain.containers import Container
+from jeroboam.store import ContainerSelector, sort_keys
 from tests.builders import host
 
 PARAMETERS = ("container", "request", "capsule", "image", "network", "registry")
@@ -31,6 +35,17 @@ async def test_a_field_that_would_have_no_effect_is_refused_before_anything_is_s
     assert refused.error["title"].startswith(f"Invalid input for field '{field}', value '")
     assert why in refused.error["title"]
     assert (await zun.get("/v1/containers")).json()["containers"] == []
+
+
+def test_lists_are_sorted_by_the_fields_of_the_table_that_say_so():
+    """And by columns that are not shown, by which lists of former versions were sorted too."""
+    sortable = {field.name for field in FIELDS if field.type is not None and field.sortable}
+    own_columns = {"id", "deadline_at", "failure", "generation", "given_up", "host_id"}
+    assert set(sort_keys(Container)) == sortable | own_columns
+
+
+def test_queries_select_by_every_filter_of_the_table():
+    assert set(FILTERS) <= set(get_type_hints(ContainerSelector))
 
 
 async def test_empty_lists_ask_for_nothing(zun):

@@ -134,8 +134,8 @@ async def test_only_the_project_reads_them(infra, make):
 async def test_events_outlive_their_cluster(infra, make, store):
     uuid = await make.cluster()
     async with store.write() as tx:
-        await tx.nodegroups.remove(cluster_id=uuid)
-        await tx.clusters.remove(uuid=uuid)
+        await tx.nodegroups.remove({"cluster_id": uuid})
+        await tx.clusters.remove({"uuid": uuid})
     assert (await infra.get(f"/v1/clusters/{uuid}/events")).status == 404
     for ident in (uuid, "c"):
         assert len(await told(infra, f"/v1/events?cluster={ident}")) == 1

@@ -25,7 +25,7 @@ def change(name, value, op="replace"):
 async def finish(store, uuid, name):
     """What the loop writes once the group is as it was asked for."""
     async with store.write() as tx:
-        [group] = await tx.nodegroups.select(cluster_id=uuid, name=name)
+        [group] = await tx.nodegroups.select({"cluster_id": uuid, "name": name})
         await tx.nodegroups.update(replace(group, status="CREATE_COMPLETE"))
 
 

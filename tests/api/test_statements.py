@@ -45,7 +45,7 @@ def statements():
 
 async def _fill(store, start: int, end: int) -> None:
     async with store.write() as tx:
-        [holder] = await tx.clusters.select(name="many")
+        [holder] = await tx.clusters.select({"name": "many"})
         for number in range(start, end):
             template, box = builders.template(), builders.container()
             cluster = builders.cluster(template)

@@ -267,16 +267,26 @@ async def test_an_upload_that_nobody_takes_stops_its_client(upload_parts):
 
 async def test_an_upload_may_take_as_long_as_it_comes_fast_enough(upload_parts):
     """The time for the body is over several times before its end."""
-    limits = HttpLimits(body_seconds=0.1, body_octets_per_second=1 << 20)
+    limits = HttpLimits(body_seconds=0.1, body_octets_per_second=1 << 10)
+    is_taken = asyncio.Event()
 
-    async def slow():
-        for _ in range(8):
-            yield b"x" * (256 << 10)
-            await asyncio.sleep(0.05)
+    async def handler(call):
+        async for _ in call.upload:
+            is_taken.set()
+        return Answer(body=b"")
+
+    async def one_after_the_other():
+        """Each piece leaves once the handler has the one before it, so that the server never stops reading."""
+        clock = asyncio.get_running_loop()
+        end = clock.time() + 0.4
+        while clock.time() < end:
+            is_taken.clear()
+            yield b"x" * 64
+            await is_taken.wait()
 
     async with (
-        serving_route(upload_parts, route(hash_upload, method="POST", upload=True), limits=limits) as client,
-        client.post(client.path, data=slow()) as answer,
+        serving_route(upload_parts, route(handler, method="POST", upload=True), limits=limits) as client,
+        client.post(client.path, data=one_after_the_other()) as answer,
     ):
         assert answer.status == 200
 

@@ -17,7 +17,7 @@ from tests.clients.openstack_shell import Shell
 from tests.fault.installation import Installation
 from tests.kubernetes_objects import deployment, listed, service, written
 
-pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
+pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.long]
 
 CONFIG = "[conductor]\ncheck_seconds = 3\n[clusters]\nca_overlap_seconds = 20\n"
 OLD, NEW = "v1.35.4", "v1.36.3"

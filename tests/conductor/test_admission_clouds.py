@@ -109,6 +109,7 @@ async def test_a_node_group_and_a_change_name_what_the_clusters_project_sees(adm
         ("docker_volume_type", "slow", "there is: __DEFAULT__."),
         ("etcd_volume_type", "slow", "there is: __DEFAULT__."),
         ("etcd_volume_size", "big", "it has to be a whole number of GiB."),
+        ("master_lb_allowed_cidrs", "10.0.0.0/8,everybody", "it has to be a comma separated list of IPv4 networks."),
         ("fixed_subnet_cidr", "here", "it has to be an IPv4 network such as 10.0.0.0/24."),
     ],
 )

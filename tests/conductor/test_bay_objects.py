@@ -1,7 +1,5 @@
 """Objects inside clusters, of both kinds, whatever dies, stays away or is meddled with: nothing lost, nothing twice."""
 
-import asyncio
-
 import pytest
 
 from jeroboam.domain.clusters import Operation
@@ -152,7 +150,7 @@ async def test_a_lease_that_was_lost_writes_nothing(rig, bay):
         await tx.leases(topic).release_all()
         assert await tx.leases(topic).claim(uuid, "b", 30) is not None
     rig.coe.faults.mend(rig.stages["made"])
-    await asyncio.sleep(0.05)
+    await rig.state(uuid, lambda _: not rig.objects.queue.is_working_on(uuid))
     assert (await rig.read(uuid)).observed == observed
     async with rig.store.write() as tx:
         await tx.leases(topic).release_all()

@@ -31,7 +31,7 @@ async def test_its_key_is_sealed_and_goes_with_it(rig):
     made = await rig.create()
     await rig.settled(made.uuid)
     async with rig.store.read() as tx:
-        (certificate,) = await tx.certificates.select(cluster_id=made.uuid)
+        (certificate,) = await tx.certificates.select({"cluster_id": made.uuid})
     assert b"PRIVATE KEY" not in certificate.sealed_key
     assert certificate.pem.startswith("-----BEGIN CERTIFICATE-----")
     await rig.ask(made.uuid, Operation.DELETE)
@@ -355,9 +355,9 @@ async def test_the_reaper_takes_what_no_row_knows_on_the_second_look(rig):
     assert await reaper.look("fake") == []
     assert await reaper.look("fake") == []
     async with rig.store.write() as tx:
-        await tx.certificates.remove(cluster_id=made.uuid)
-        await tx.nodegroups.remove(cluster_id=made.uuid)
-        await tx.clusters.remove(uuid=made.uuid)
+        await tx.certificates.remove({"cluster_id": made.uuid})
+        await tx.nodegroups.remove({"cluster_id": made.uuid})
+        await tx.clusters.remove({"uuid": made.uuid})
     assert await reaper.look("fake") == []
     assert await reaper.look("fake") == [made.uuid]
     assert made.uuid not in rig.cloud.clusters

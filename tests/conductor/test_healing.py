@@ -50,7 +50,7 @@ async def shown(rig, uuid) -> dict[str, NodeObserved]:
 
 async def events(rig, uuid) -> list[str]:
     async with rig.store.read() as tx:
-        found = await tx.events.select(cluster_id=uuid)
+        found = await tx.events.select({"cluster_id": uuid})
     return [event.message for event in found if event.event_type == "node.heal"]
 
 
@@ -255,7 +255,9 @@ async def report(rig, uuid, status: str, reason: dict[str, str]) -> None:
             "health_status": status,
             "health_status_reason": reason,
         }
-        await tx.clusters.update(build_update(cluster, [], wish).cluster)
+        after = build_update(cluster, [], wish, now=tx.now).cluster
+        assert after.observed == cluster.observed, "only the loop writes what was observed"
+        await tx.clusters.update(after)
 
 
 async def test_a_reported_health_stays_until_our_look_has_something_newer_to_say(rig):
@@ -264,26 +266,39 @@ async def test_a_reported_health_stays_until_our_look_has_something_newer_to_say
     said = {"updated_at": "now", "c-worker-0.Ready": "error"}
     await report(rig, uuid, "UNHEALTHY", said)
     await passes(rig, 120)
-    observed = (await rig.get(uuid)).observed
-    assert (observed.health_status, observed.health_status_reason) == (Health.UNHEALTHY, said)
+    cluster = await rig.get(uuid)
+    assert (cluster.health.health_status, cluster.health.health_status_reason) == (Health.UNHEALTHY, said)
+    assert cluster.observed.health_status is Health.HEALTHY
     rig.members[uuid].unready.add(worker)
     await passes(rig, 60)
-    observed = (await rig.get(uuid)).observed
-    assert "updated_at" not in observed.health_status_reason
-    assert observed.health_status is Health.UNHEALTHY
+    health = (await rig.get(uuid)).health
+    assert "updated_at" not in health.health_status_reason
+    assert health.health_status is Health.UNHEALTHY
     # Somebody outside knows better while we see the same.
     await report(rig, uuid, "HEALTHY", {"api": "ok", "nodes": "ok"})
     await passes(rig, 60)
-    assert (await rig.get(uuid)).observed.health_status is Health.HEALTHY
+    assert (await rig.get(uuid)).health.health_status is Health.HEALTHY
     rig.members[uuid].unready.clear()
     await passes(rig, 60)
-    observed = (await rig.get(uuid)).observed
-    assert observed.health_status is Health.HEALTHY
-    assert "nodes" not in observed.health_status_reason
+    health = (await rig.get(uuid)).health
+    assert health.health_status is Health.HEALTHY
+    assert "nodes" not in health.health_status_reason
 
 
 async def test_a_reported_health_ends_with_the_repair_that_followed_it(rig):
     uuid = await made(rig)
     await report(rig, uuid, "UNHEALTHY", {"c-worker-0.Ready": "error"})
     await rig.ask(uuid, Operation.UPDATE, workers=3, remove=(named(rig, uuid, "worker-0")[0],))
-    assert (await rig.settled(uuid)).observed.health_status is Health.HEALTHY
+    assert (await rig.settled(uuid)).health.health_status is Health.HEALTHY
+
+
+async def test_a_report_that_a_look_has_overtaken_does_not_come_back(rig):
+    uuid = await made(rig)
+    worker = named(rig, uuid, "worker-1")[0]
+    await report(rig, uuid, "UNKNOWN", {"api": "error"})
+    rig.members[uuid].unready.add(worker)
+    await rig.until(uuid, lambda cluster: cluster.health.health_status is Health.UNHEALTHY)
+    rig.members[uuid].unready.clear()
+    # The look has again the result that it had when the report came.
+    cluster = await rig.until(uuid, lambda cluster: cluster.observed.health_status is Health.HEALTHY)
+    assert cluster.health.health_status is Health.HEALTHY

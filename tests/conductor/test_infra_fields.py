@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from jeroboam.conductor.clusters.plans import balancer_uuid_of, build_desired_infra
+from jeroboam.domain import infra_labels
 from jeroboam.domain.clusters import LOAD_BALANCER, Operation
 from jeroboam.domain.field_effects import INFRA_LABELS
 from jeroboam.providers.base import CloudUser, DesiredInfra, DesiredLoadBalancer, DesiredNode, Network, Subnet
@@ -141,6 +142,27 @@ async def test_what_the_cloud_has_not_fails_the_cluster_by_its_field(rig, cloud,
     settled = await rig.settled(cluster.uuid)
     assert settled.status == "CREATE_FAILED"
     assert text in settled.status_reason
+
+
+async def test_a_stored_list_of_networks_that_is_not_valid_opens_no_load_balancer(rig, cloud):
+    cluster = plain_cluster(labels={infra_labels.MASTER_LB_ALLOWED_CIDRS: "10.0.0.0/8,everybody"})
+    await store(rig, cluster, builders.groups(cluster))
+    settled = await rig.settled(cluster.uuid)
+    assert settled.status == "CREATE_FAILED"
+    assert settled.status_reason == (
+        "Invalid input for field 'labels/master_lb_allowed_cidrs', value '10.0.0.0/8,everybody': "
+        "it has to be a comma separated list of IPv4 networks."
+    )
+    assert cluster.uuid not in cloud.clusters
+    await rig.ask(cluster.uuid, Operation.DELETE)
+    assert await rig.settled(cluster.uuid) is None
+
+
+def test_a_list_of_networks_that_the_provider_ignores_is_not_read(rig):
+    cluster = plain_cluster(labels={infra_labels.MASTER_LB_ALLOWED_CIDRS: "everybody"})
+    local_template = replace(cluster.spec.template, driver="local")
+    cluster = replace(cluster, spec=replace(cluster.spec, template=local_template))
+    assert build_desired_infra(cluster, [], rig.coe).load_balancer.allowed_cidrs == ()
 
 
 async def test_nodes_outlive_the_key_pair_of_their_creator(rig, cloud):

@@ -38,7 +38,7 @@ async def add(rig, made, *groups) -> None:
 
 async def alter(rig, made, name, operation, **spec) -> None:
     async def change(tx):
-        [found] = await tx.nodegroups.select(cluster_id=made.uuid, name=name)
+        [found] = await tx.nodegroups.select({"cluster_id": made.uuid, "name": name})
         changed = states.ask_group(found, operation, now=rig.clock.now())
         await tx.nodegroups.update(replace(changed, spec=replace(changed.spec, **spec)))
 

@@ -159,7 +159,7 @@ async def test_a_template_that_is_gone_does_not_hinder_the_way_back(rig, made):
     before = await rig.get(made)
     new = await upgrade(rig, made, rollback=True)
     async with rig.store.write() as tx:
-        await tx.templates.remove(uuid=before.template_id)
+        await tx.templates.remove({"uuid": before.template_id})
     rig.provider.faults.fail("boot", Permanent("no room"), times=1)
     await all_new(rig, made, status="ROLLBACK_COMPLETE", build=0)
     assert (await rig.get(made)).template_id == new

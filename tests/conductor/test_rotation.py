@@ -40,7 +40,7 @@ class Witness:
     async def look(self) -> bool:
         """What there is now; whether the cluster's wish has ended."""
         async with self.rig.store.read() as tx:
-            known = {each.kind: each.pem for each in await tx.certificates.select(cluster_id=self.uuid)}
+            known = {each.kind: each.pem for each in await tx.certificates.select({"cluster_id": self.uuid})}
             cluster = await tx.clusters.get(self.uuid)
         nodes = list(self.rig.scripts(self.uuid).values())
         self.authorities |= set(known.values())
@@ -103,7 +103,7 @@ async def test_old_and_new_overlap_and_then_the_new_one_is_alone(rig, witness):
     assert len(rig.cloud.boots) == 3
     assert {len(trusted.split("BEGIN")) - 1 for trusted in rig.coe.clusters[witness.uuid].announced_bundles} == {2}
     async with rig.store.read() as tx:
-        [left] = await tx.certificates.select(cluster_id=witness.uuid)
+        [left] = await tx.certificates.select({"cluster_id": witness.uuid})
     assert rig.sealer.open(left.sealed_key, context=f"certificate/{witness.uuid}/main").startswith(b"-----BEGIN")
 
 

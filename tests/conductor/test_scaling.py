@@ -48,7 +48,7 @@ async def turns(rig, look, wanted) -> None:
 
 async def resizes(rig, uuid) -> list:
     async with rig.store.read() as tx:
-        found = await tx.events.select(cluster_id=uuid)
+        found = await tx.events.select({"cluster_id": uuid})
     return [event for event in found if event.event_type == "cluster.resize"]
 
 

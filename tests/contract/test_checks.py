@@ -115,6 +115,7 @@ async def test_all_pass_on_a_cluster_that_is_well_and_each_fails_on_one_that_is_
     assert await left(access) == [rig.members[1].name]
 
 
+@pytest.mark.long
 async def test_all_pass_on_the_version_before(rig):
     rig.image = f"kubernetes-node:{BEFORE}"
     access = await up(rig, workers=2)

@@ -38,7 +38,7 @@ class Watched:
         self.notes.append(sentence)
 
 
-@pytest.mark.parametrize("patient", [True, False])
+@pytest.mark.parametrize("patient", [True, pytest.param(False, marks=pytest.mark.long)])
 async def test_a_drain_waits_for_a_disruption_budget(rig, patient):
     user = await up(rig, workers=1)
     await eventually(lambda: user("apply", "-f", "-", stdin=OBJECTS), bool, seconds=60)

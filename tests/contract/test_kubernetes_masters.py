@@ -56,6 +56,7 @@ async def test_one_master_of_three_may_go_and_its_disk_too(rig):
     assert "while-one-is-away" in await user("get", "configmap", "-o", "name")
 
 
+@pytest.mark.long
 async def test_a_master_that_loses_its_programs_has_them_back_and_nothing_moves_without_a_leader(rig):
     await rig.boot(rig.nodes(3, 1))
     await all_ready(rig)

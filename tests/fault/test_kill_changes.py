@@ -47,6 +47,7 @@ def change(shared, engine, request):
     return SwarmChange(shared, engine, f"k-{request.node.name[5:].replace('_', '-')}")
 
 
+@pytest.mark.long
 async def test_upgrade(change):
     before = await change.made(1)
     tls = await change.credentials()
@@ -97,6 +98,7 @@ async def test_resize_down(change):
     await change.end()
 
 
+@pytest.mark.long
 async def test_replacement(change):
     before = await change.made(2)
     tls = await change.credentials()

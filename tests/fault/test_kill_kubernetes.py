@@ -9,7 +9,7 @@ import pytest
 from jeroboam.clients.kubernetes import KubernetesApi
 from tests.fault.change import ANEW, AT_ONCE, DRAINING, Change, Phase, of, on
 
-pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
+pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.long]
 
 CONFIG = "[clusters]\nca_overlap_seconds = 4\n"
 OLD, NEW = "v1.35.4", "v1.36.3"

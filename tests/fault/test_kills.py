@@ -86,6 +86,8 @@ ROUNDS = {
     ),
     "late": Round(create=at(1.4), change=at(1.6), delete=at(0.6), second="stop"),
 }
+EACH_TIME = {"at-once", "first-made", "joining"}
+"""The rounds of `make test`; `make test-long` has the others."""
 
 
 class Life:
@@ -229,7 +231,9 @@ class Life:
                 assert "".join(printed).count("started") == starts
 
 
-@pytest.mark.parametrize("name", ROUNDS)
+@pytest.mark.parametrize(
+    "name", [name if name in EACH_TIME else pytest.param(name, marks=pytest.mark.long) for name in ROUNDS]
+)
 async def test_wish_and_reality_are_equal_after_every_kill(shared, engine, name):
     life = Life(shared, engine, f"k-{name}", ROUNDS[name])
     await life.create()

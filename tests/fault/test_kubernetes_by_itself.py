@@ -11,7 +11,7 @@ import pytest
 from tests.fault.installation import Installation, until
 from tests.kubernetes_objects import deployment
 
-pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
+pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.long]
 
 CLUSTERS = "/container-infra/v1/clusters"
 CONFIG = """

@@ -267,7 +267,7 @@ class Installation:
     async def wait_for_clusters(self, uuids: list[str]) -> None:
         async def look():
             async with self.store.read() as tx:
-                return await tx.clusters.select(uuid=uuids)
+                return await tx.clusters.select({"uuid": uuids})
 
         clusters = await until(
             self.clock, look, lambda clusters: not any(map(is_in_progress, clusters)), looks=lambda: 50

@@ -86,7 +86,7 @@ async def is_left_out(store, kind, table, column) -> None:
         for _ in range(3):
             async with store.read() as tx:
                 assert await getattr(tx, kind).select() == [sound]
-                assert await getattr(tx, kind).select(Page(limit=10)) == [sound]
+                assert await getattr(tx, kind).select(page=Page(limit=10)) == [sound]
     told = [line for line in logs if line["event"] == "row cannot be read"]
     assert [line["table"] for line in told] == [table.name]
     assert dict(store.broken.count_by_table()) == {table.name: 1}
@@ -141,7 +141,7 @@ async def test_each_certificate_of_a_cluster_is_a_row_of_its_own(store):
     with capture_logs() as logs:
         for _ in range(2):
             async with store.read() as tx:
-                assert len(await tx.certificates.select(cluster_id=broken.cluster_id)) == 1
+                assert len(await tx.certificates.select({"cluster_id": broken.cluster_id})) == 1
     assert [line["event"] for line in logs] == ["row cannot be read"]
     assert dict(store.broken.count_by_table()) == {"certificate": 1}
 
@@ -206,9 +206,9 @@ async def test_a_page_with_one_in_it_is_as_full_as_others(store):
         await damage(store, tables.template, "spec", tables.template.c.uuid == broken.uuid)
     sound = [template for template in made if template not in made[1:3]]
     async with store.read() as tx:
-        assert await tx.templates.select(Page(limit=3)) == sound[:3]
-        assert await tx.templates.select(Page(limit=3, marker=sound[2].uuid)) == sound[3:]
-        assert await tx.templates.select(Page(limit=6)) == sound
+        assert await tx.templates.select(page=Page(limit=3)) == sound[:3]
+        assert await tx.templates.select(page=Page(limit=3, marker=sound[2].uuid)) == sound[3:]
+        assert await tx.templates.select(page=Page(limit=6)) == sound
 
 
 @SQLITE

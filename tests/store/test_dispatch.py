@@ -112,7 +112,7 @@ async def test_a_hosts_row_that_breaks_ends_the_session_of_its_agent_alone(rig):
     assert await heard(end) is None
     await serving
     async with rig.store.write() as tx:
-        await tx.containers.remove(uuid=rig.containers[1].uuid)
+        await tx.containers.remove({"uuid": rig.containers[1].uuid})
     await hint(rig, rig.containers[1])
     assert await heard(other) == ContainerForgotten(uuid=rig.containers[1].uuid)
     async with rig.store.read() as tx:
@@ -143,7 +143,7 @@ async def test_a_container_that_cannot_be_read_is_kept_and_sent_once_it_is_repai
     assert (await heard(end)).uuid == sound.uuid
     # A resync, which finds that the other has left, does not release it either.
     async with rig.store.write() as tx:
-        await tx.containers.remove(uuid=sound.uuid)
+        await tx.containers.remove({"uuid": sound.uuid})
     await rig.clock.advance(RESYNC_SECONDS + 1)
     assert await heard(end) == ContainerForgotten(uuid=sound.uuid)
     async with rig.store.write() as tx:

@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.domain.clusters import Health
+from jeroboam.domain.clusters import Health, ReportedHealth
 from jeroboam.domain.errors import Invalid, NotFound
 from jeroboam.domain.events import Event
-from jeroboam.store import ClusterFilter, EventFilter, Page, TemplateFilter
+from jeroboam.domain.quotas import Quota
+from jeroboam.store import ClusterFilter, EventFilter, Page, TemplateFilter, tables
+from jeroboam.store.rows import RowKind
+from jeroboam.store.selectors import CertificateSelector
 from tests import builders
 
 
@@ -30,7 +33,11 @@ async def five(store):
         labelled(builders.cluster(swarm, name="five", project_id="p2", user_id="u2"), team="a"),
     ]
     made[1] = replace(made[1], observed=replace(made[1].observed, health_status=Health.UNHEALTHY))
-    made[3] = replace(made[3], observed=replace(made[3].observed, health_status=Health.HEALTHY))
+    # A current report is what users see; the look of the other cluster is newer than its report.
+    observed = replace(made[3].observed, health_status=Health.UNKNOWN, health_changes=2)
+    report = ReportedHealth(health_status=Health.HEALTHY, health_changes=2, reported_at=builders.NOW)
+    made[3] = replace(made[3], observed=observed, reported_health=report)
+    made[1] = replace(made[1], reported_health=report)
     async with store.write() as tx:
         for template in (swarm, mesos):
             await tx.templates.insert(template)
@@ -51,6 +58,7 @@ CLUSTERS = [
     ({"coes": ("mesos", "fake")}, [0, 1, 2, 3]),
     ({"healths": ("UNHEALTHY",)}, [1]),
     ({"healths": ("UNHEALTHY", "HEALTHY")}, [1, 3]),
+    ({"healths": ("UNKNOWN",)}, []),
     ({"template": "swarm"}, [0, 1]),
     ({"template": "nothing"}, []),
     ({"labels": (("team", "a"),)}, [0, 2]),
@@ -72,6 +80,14 @@ async def test_clusters_are_narrowed_and_counted(store, five, wanted, found):
         listed = await tx.clusters.list_page(Page(), "p1", wanted)
         assert [cluster.uuid for cluster in listed] == [made[number].uuid for number in found]
         assert await tx.clusters.total("p1", wanted) == len(found)
+
+
+async def test_clusters_are_sorted_by_the_health_that_they_show(store, five):
+    async with store.read() as tx:
+        clusters = await tx.clusters.list_page(Page(sort_key="health_status", limit=2), "p1")
+        briefs = await tx.clusters.list_briefs(Page(sort_key="health_status", limit=2), "p1")
+    assert [cluster.health.health_status for cluster in clusters] == [Health.HEALTHY, Health.UNHEALTHY]
+    assert [brief.health.health_status for brief in briefs] == [Health.HEALTHY, Health.UNHEALTHY]
 
 
 async def test_a_template_may_be_meant_by_its_uuid_and_all_projects_by_none(store, five):
@@ -220,6 +236,11 @@ async def test_clusters_older_than_a_moment(store, five):
 async def test_a_field_that_objects_do_not_have_is_a_bug_and_no_bad_request(store):
     async with store.read() as tx:
         with pytest.raises(KeyError, match="colour"):
-            await tx.clusters.select(colour="red")
+            await tx.clusters.select({"colour": "red"})
         with pytest.raises(Invalid):
-            await tx.clusters.select(Page(sort_key="colour"))
+            await tx.clusters.select(page=Page(sort_key="colour"))
+
+
+def test_a_selector_has_no_field_that_its_table_does_not_have():
+    with pytest.raises(TypeError, match="quota has no cluster_id, kind to select by"):
+        RowKind(tables.quota, Quota, CertificateSelector, key="id")

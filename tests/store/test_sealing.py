@@ -43,7 +43,7 @@ async def test_no_password_of_a_proxy_lies_plain_in_the_database(store, store_ur
         async with sealed.read() as tx:
             assert await tx.templates.get(template.uuid) == template
             assert await tx.clusters.get(cluster.uuid) == cluster
-            assert await tx.templates.select(image_id="node") == [template]
+            assert await tx.templates.select({"image_id": "node"}) == [template]
         for table in (tables.template, tables.cluster):
             text = await rows_of(sealed, table)
             assert "secretpw" not in text

@@ -27,7 +27,7 @@ async def test_sizes_are_sums_over_groups(store):
 async def test_a_cluster_without_groups_has_no_nodes(store):
     cluster = await _one_with_workers(store)
     async with store.write() as tx:
-        await tx.nodegroups.remove(cluster_id=cluster.uuid)
+        await tx.nodegroups.remove({"cluster_id": cluster.uuid})
     async with store.read() as tx:
         [brief] = await tx.clusters.list_briefs(Page())
     assert (brief.masters, brief.workers) == (0, 0)
@@ -65,6 +65,25 @@ OLD_ROWS = {
     | {"uuid": "g", "cluster_id": "c", "spec": {"role": "worker", "node_count": 7}, "status": "CREATE_COMPLETE"}
     | {"desired": [], "observed": [], "deleting": False, "next_index": 0},
 }
+
+
+async def test_a_report_of_an_older_database_is_shown_on(store_url, bus):
+    store = Store(store_url, clock=SystemClock(), bus=bus)
+    await upgrade(store.engine, to="0005")
+    health = {"health_status": "UNHEALTHY", "health_status_reason": {"api": "down"}}
+    rows = {"reported": health | {"health_reported": True}, "observed": health | {"health_reported": False}}
+    async with store.engine.begin() as connection:
+        await connection.execute(sa.insert(tables.template).values(OLD_ROWS[tables.template]))
+        for name, observed in rows.items():
+            row = OLD_ROWS[tables.cluster] | {"uuid": name, "spec": {"template": {"coe": "x", "image_id": "x"}}}
+            await connection.execute(sa.insert(tables.cluster).values(row | {"observed": observed}))
+    await upgrade(store.engine)
+    async with store.read() as tx:
+        reported, observed = await tx.clusters.get("reported"), await tx.clusters.get("observed")
+        assert (reported.health.health_status, reported.health.health_status_reason) == ("UNHEALTHY", {"api": "down"})
+        assert (reported.health, observed.health) == (reported.reported_health, observed.observed)
+        assert observed.reported_health is None
+    await store.close()
 
 
 async def test_an_older_database_gets_its_sizes(store_url, bus):

@@ -60,11 +60,13 @@ async def test_workloads_and_node_records_are_read_back_whole(store):
         assert await tx.bay_containers.get(workload.uuid) == workload
         assert isinstance((await tx.bay_containers.get(workload.uuid)).status, BayContainerStatus)
         assert await tx.bay_containers.uuids() == [workload.uuid]
-        assert await tx.bay_containers.select(Page(sort_key="bay_uuid"), image="busybox", kind=BayObjectKind.CONTAINER)
+        assert await tx.bay_containers.select(
+            {"image": "busybox", "kind": BayObjectKind.CONTAINER}, page=Page(sort_key="bay_uuid")
+        )
         assert await tx.node_records.get(node.uuid) == node
     with pytest.raises(Exception, match=r"(?i)foreign key"):
         async with store.write() as tx:
-            await tx.clusters.remove(uuid=cluster.uuid)
+            await tx.clusters.remove({"uuid": cluster.uuid})
 
 
 async def test_leases_on_workloads(store):

@@ -29,8 +29,16 @@ def test_a_value_that_cannot_be_is_refused_and_counts_as_absent(name, value):
     labels = {name: value}
     assert infra_labels.read_size(labels, name) is None
     assert infra_labels.read_text(labels, name) is None
-    assert infra_labels.read_cidrs(labels, name) == ()
     assert infra_labels.read_choice(labels, name, default=True) is True
+
+
+@pytest.mark.parametrize("value", ["everybody", "10.0.0.0/8,everybody", "10.0.0.0/8,", ",", " ", "10.0.0.1/8"])
+def test_a_list_of_networks_that_is_not_valid_never_counts_as_everybody(value):
+    with pytest.raises(Invalid) as refused:
+        infra_labels.read_cidrs({"a": value}, "a")
+    assert refused.value.field == "labels/a"
+    assert refused.value.detail.endswith("it has to be a comma separated list of IPv4 networks.")
+    assert infra_labels.read_cidrs({"a": ""}, "a") == infra_labels.read_cidrs({}, "a") == ()
 
 
 @pytest.mark.parametrize("name", INFRA_LABELS)

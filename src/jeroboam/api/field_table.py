@@ -32,6 +32,9 @@ class Field:
     """Its value in answers: an attribute of the object (`observed.api_address`) or of the context that the view is
     given (`context.base`), a function of both, or (None) the attribute of the spec."""
 
+    sortable: bool = True
+    """Whether pages can be sorted by it, if it is shown. `store.kinds` has the column; a test compares both."""
+
     @property
     def spec_attribute(self) -> str:
         """The attribute of the spec that holds it, if one does."""

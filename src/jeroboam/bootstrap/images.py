@@ -5,9 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiodocker
-
-from jeroboam.clients.docker import connect
+from jeroboam.clients.docker import DockerClient, connect
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import engine, fromhost, kubernetes, loadbalancer, swarm
 from jeroboam.nodeimages.engine import EngineNodeImage
@@ -78,7 +76,7 @@ async def remove(settings: Settings, name: str) -> Sequence[str]:
 
 
 @asynccontextmanager
-async def _engine(settings: Settings) -> AsyncIterator[aiodocker.Docker]:
+async def _engine(settings: Settings) -> AsyncIterator[DockerClient]:
     docker = connect(settings.docker_url)
     try:
         yield docker
@@ -86,7 +84,7 @@ async def _engine(settings: Settings) -> AsyncIterator[aiodocker.Docker]:
         await docker.close()
 
 
-def machine_of(docker: aiodocker.Docker) -> Callable[[str], Awaitable[Mapping[str, Any]]]:
+def machine_of(docker: DockerClient) -> Callable[[str], Awaitable[Mapping[str, Any]]]:
     """Return a function that returns the Engine's host configuration for the container of a node image."""
 
     async def machine(image: str) -> Mapping[str, Any]:

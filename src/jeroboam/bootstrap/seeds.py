@@ -30,7 +30,7 @@ SPECS = {
 async def seed(store: Store, ids: Ids, *, project_id: str, user_id: str) -> None:
     """Create those templates that the project does not have."""
     async with store.write() as tx:
-        names = {template.name for template in await tx.templates.select(project_id=project_id)}
+        names = {template.name for template in await tx.templates.select({"project_id": project_id})}
         for name, spec in SPECS.items():
             if name in names:
                 continue

@@ -12,7 +12,7 @@ import struct
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import aiodocker
 import aiohttp
@@ -50,6 +50,10 @@ _REFUSED_BY_THE_HOST = "OCI runtime"
 class DockerClient(aiodocker.Docker):
     """The library's client with checked paths: the library puts names into paths unchecked."""
 
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        return self
+
     def _canonicalize_url(self, path: str | URL, *, versioned_api: bool = True) -> URL:
         if isinstance(path, str):
             check_path(path)
@@ -64,7 +68,7 @@ def check_path(path: str) -> None:
 
 def connect(
     url: str | None = None, *, tls: ssl.SSLContext | None = None, answer_seconds: float | None = None
-) -> aiodocker.Docker:
+) -> DockerClient:
     """Return a client of the Engine at that URL (None: the environment's, else the local socket). Nothing is sent yet.
 
     `answer_seconds` limits each call as a whole, including the wait for a connection. Proxies and certificate settings

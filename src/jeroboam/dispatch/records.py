@@ -28,8 +28,10 @@ class DispatchRecords:
         """All containers that belong on the host, and the uuids of those that cannot be read."""
         async with self._store.read() as tx:
             # The uuids come first: a row that breaks in between then counts as unreadable and is not lost.
-            uuids = await tx.containers.uuids(host_id=host_id)
-            assignments = tuple(_assignment(container) for container in await tx.containers.select(host_id=host_id))
+            uuids = await tx.containers.uuids({"host_id": host_id})
+            assignments = tuple(
+                _assignment(container) for container in await tx.containers.select({"host_id": host_id})
+            )
         readable = {assignment.uuid for assignment in assignments}
         return assignments, tuple(sorted(set(uuids) - readable))
 
@@ -46,7 +48,7 @@ class DispatchRecords:
         """
         async with self._store.write() as tx:
             facts = hello.facts or replace(_UNKNOWN, hostname=hello.hostname)
-            matches = await tx.hosts.where(*tx.hosts.build_conditions(hostname=hello.hostname), strict=True)
+            matches = await tx.hosts.where(*tx.hosts.build_conditions({"hostname": hello.hostname}), strict=True)
             if matches:
                 host = replace(
                     matches[0],
@@ -105,7 +107,7 @@ class DispatchRecords:
 
     async def _hint_unplaced(self, tx: Transaction) -> None:
         """A host became available: send hints for the containers that wait for one."""
-        for container in await tx.containers.select(host_id=None, status=Status.CREATING):
+        for container in await tx.containers.select({"host_id": None, "status": Status.CREATING}):
             tx.hint("container", container.uuid)
 
     async def report(self, host_id: str, report: ContainerReport) -> bool:
@@ -116,7 +118,7 @@ class DispatchRecords:
                 return False
             observed = replace(report.observed, reported_at=tx.now)
             if _is_gone(container, report):
-                await tx.containers.remove(uuid=container.uuid)
+                await tx.containers.remove({"uuid": container.uuid})
                 await self._notify(tx, container, "container.delete")
                 return False
             updated_container = states.project_container(replace(container, observed=observed))

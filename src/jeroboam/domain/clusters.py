@@ -8,7 +8,7 @@ container-infra API.
 import datetime as dt
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
+from typing import Protocol, Self, TypeVar
 
 from jeroboam.domain.conditions import Condition
 
@@ -223,14 +223,41 @@ class ClusterObserved:
     container_version: str | None = None
     health_status: Health | None = None
     health_status_reason: dict[str, str] = field(default_factory=dict)
-    health_reported: bool = False
-    """Whether that health was reported from outside. It stays until a look has another result."""
     health_look: HealthCheckResult | None = None
+    health_changes: int = 0
+    """Counts the looks that had another result than the look before."""
     conditions: tuple[Condition, ...] = ()
     failure: str | None = None
     """Why a wish failed; set only when the loop gave up."""
     failed_generation: int = 0
     """The generation of that wish. The failure of an earlier wish than the current one does not count."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportedHealth:
+    """The health that was reported from outside, by a healer or a user. It counts until a look has another result."""
+
+    health_status: Health | None
+    health_status_reason: dict[str, str] = field(default_factory=dict)
+    health_changes: int
+    """The loop's count when the report came."""
+    reported_at: dt.datetime
+
+
+class _HasHealthChanges(Protocol):
+    @property
+    def health_changes(self) -> int: ...
+
+
+_Observed = TypeVar("_Observed", bound=_HasHealthChanges)
+_Reported = TypeVar("_Reported", bound=_HasHealthChanges)
+
+
+def select_health(observed: _Observed, reported: _Reported | None) -> _Observed | _Reported:
+    """Return the part of a cluster that has its public health: the report, unless a later look had another result."""
+    if reported is not None and reported.health_changes == observed.health_changes:
+        return reported
+    return observed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,6 +271,8 @@ class Cluster:
     template_id: str
     spec: ClusterSpec
     observed: ClusterObserved = ClusterObserved()
+    reported_health: ReportedHealth | None = None
+    """The last report from outside, whether it still counts or not."""
     operation: Operation = Operation.CREATE
     generation: int = 1
     """Counts wishes: each accepted write adds one."""
@@ -253,6 +282,11 @@ class Cluster:
     """When the current operation is given up."""
     created_at: dt.datetime
     updated_at: dt.datetime | None = None
+
+    @property
+    def health(self) -> ClusterObserved | ReportedHealth:
+        """The part that has the public `health_status` and `health_status_reason`."""
+        return select_health(self.observed, self.reported_health)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

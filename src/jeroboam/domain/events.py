@@ -89,18 +89,18 @@ def draft_events(before: Cluster, after: Cluster) -> list[EventDraft]:
     reason = after.status_reason
     if after.status != before.status or (reason and reason != before.status_reason and not is_count_only(reason)):
         drafts.append(EventDraft(event_type=CLUSTER_STATUS, status=after.status, message=reason))
-    health = after.observed.health_status
-    if health is not None and health != before.observed.health_status:
+    health = after.health.health_status
+    if health is not None and health != before.health.health_status:
         drafts.append(EventDraft(event_type=CLUSTER_HEALTH, status=health, message=_describe_unhealthy(after)))
     return drafts
 
 
 def _describe_unhealthy(cluster: Cluster) -> str | None:
     """Return the parts of the cluster that are not well; None if all are."""
-    observed = cluster.observed
-    if observed.health_status is Health.HEALTHY:
+    health = cluster.health
+    if health.health_status is Health.HEALTHY:
         return None
-    unhealthy_parts = {part: text for part, text in observed.health_status_reason.items() if text not in WELL}
+    unhealthy_parts = {part: text for part, text in health.health_status_reason.items() if text not in WELL}
     return "; ".join(f"{part}: {text}" for part, text in unhealthy_parts.items()) or None
 
 

@@ -1,9 +1,10 @@
 """The labels that a provider reads: Magnum has no fields for them.
 
-Names and meanings are those of Magnum's Heat driver (contract: container-infra, section 13). A reader never raises: a
-label without a valid value counts as absent, because the labels of a stored cluster may be older than a check. A label
-that the provider of a cluster ignores is not checked. Neighbours: `field_effects`, which says what a provider does with
-each label; admission, which checks them; the plans of the conductor, which read them.
+Names and meanings are those of Magnum's Heat driver (contract: container-infra, section 13). A label without a valid
+value counts as absent, because the labels of a stored cluster may be older than a check. The list of networks that may
+connect is the exception: without it everybody may, so one that is not valid is an error. A label that the provider of a
+cluster ignores is not checked. Neighbours: `field_effects`, which says what a provider does with each label; admission,
+which checks them; the plans of the conductor, which read them.
 """
 
 import ipaddress
@@ -32,6 +33,7 @@ OCTAVIA_LB_HEALTHCHECK = "octavia_lb_healthcheck"
 VOLUME_TYPES = (BOOT_VOLUME_TYPE, DOCKER_VOLUME_TYPE, ETCD_VOLUME_TYPE)
 
 _MOST_DIGITS = 9
+_CIDRS_RULE = "it has to be a comma separated list of IPv4 networks."
 _ALGORITHMS = frozenset({"ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_PORT"})
 
 
@@ -54,9 +56,11 @@ def read_choice(labels: Mapping[str, str], name: str, *, default: bool) -> bool:
 
 
 def read_cidrs(labels: Mapping[str, str], name: str) -> tuple[str, ...]:
-    """Return the networks in the label."""
-    words = tuple(word.strip() for word in labels.get(name, "").split(","))
-    return words if all(map(_is_cidr, words)) else ()
+    """Return the networks in the label; none if it is absent. Raises `Invalid` if it holds anything else."""
+    text = labels.get(name, "")
+    if text and not _is_list_of_cidrs(text):
+        raise bad_label(name, text, _CIDRS_RULE)
+    return tuple(word.strip() for word in text.split(",")) if text else ()
 
 
 def check_label(name: str, value: str) -> None:
@@ -96,7 +100,7 @@ _CHECKS: Mapping[str, tuple[Callable[[str], bool], str]] = {
     ETCD_VOLUME_SIZE: _SIZE,
     FIXED_SUBNET_CIDR: (_is_cidr, "it has to be an IPv4 network such as 10.0.0.0/24."),
     MASTER_LB_FLOATING_IP: _FLAG,
-    MASTER_LB_ALLOWED_CIDRS: (_is_list_of_cidrs, "it has to be a comma separated list of IPv4 networks."),
+    MASTER_LB_ALLOWED_CIDRS: (_is_list_of_cidrs, _CIDRS_RULE),
     OCTAVIA_LB_ALGORITHM: (_ALGORITHMS.__contains__, f"it has to be one of {', '.join(sorted(_ALGORITHMS))}."),
     OCTAVIA_LB_HEALTHCHECK: _FLAG,
 }

@@ -90,19 +90,13 @@ def record_health_look(observed: ClusterObserved, generation: int) -> ClusterObs
     """Return the observation with the result of this look at the health."""
     parts = tuple(sorted(part for part, text in observed.health_status_reason.items() if text not in WELL))
     look = HealthCheckResult(status=observed.health_status, parts=parts, generation=generation)
-    return replace(observed, health_look=look, health_reported=False)
+    return replace(observed, health_look=look)
 
 
-def keep_reported_health(before: ClusterObserved, after: ClusterObserved) -> ClusterObserved:
-    """Return the observation; keep the health that was reported from outside if the loop saw nothing newer."""
-    if not before.health_reported or after.health_look != before.health_look:
-        return replace(after, health_reported=False)
-    return replace(
-        after,
-        health_status=before.health_status,
-        health_status_reason=before.health_status_reason,
-        health_reported=True,
-    )
+def count_health_change(before: ClusterObserved, after: ClusterObserved) -> ClusterObserved:
+    """Return the observation with its count of changes. A change ends a health that was reported from outside."""
+    has_changed = after.health_look != before.health_look
+    return replace(after, health_changes=before.health_changes + has_changed)
 
 
 # ------------------------------------------------------------------------------------------------- node groups

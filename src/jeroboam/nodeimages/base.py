@@ -9,7 +9,7 @@ is one image. Neighbours: `host`, the source *programs of this machine*; `progra
 from dataclasses import dataclass
 from typing import Protocol
 
-import aiodocker
+from jeroboam.clients.docker import DockerClient
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,4 +26,4 @@ class BuiltImage:
 class Builder(Protocol):
     """Builds a node image on an Engine unless it exists. Raises `Permanent` when the source lacks something."""
 
-    async def __call__(self, docker: aiodocker.Docker) -> BuiltImage: ...
+    async def __call__(self, docker: DockerClient) -> BuiltImage: ...

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import IO, Any
 
-import aiodocker
-
-from jeroboam.clients.docker import translate_errors
+from jeroboam.clients.docker import DockerClient, translate_errors
 from jeroboam.clients.docker_images import import_image
+from jeroboam.clients.docker_types import DockerError
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.images import is_reference
 from jeroboam.domain.nodes import (
@@ -49,22 +48,22 @@ class EngineNodeImage:
     created_at: dt.datetime
 
 
-async def find_image(docker: aiodocker.Docker, name: str) -> dict[str, Any] | None:
+async def find_image(docker: DockerClient, name: str) -> dict[str, Any] | None:
     """Return the Engine's inspection of that image; None when it does not exist."""
     try:
         image: dict[str, Any] = await docker.images.inspect(name)
-    except aiodocker.DockerError as error:
+    except DockerError as error:
         if error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:  # 400: a text that cannot be a reference
             return None
         raise
     return image
 
 
-async def remove_replaced(docker: aiodocker.Docker, image: str) -> None:
+async def remove_replaced(docker: DockerClient, image: str) -> None:
     """Remove an image that was replaced. No error when it is gone already or still in use."""
     try:
         await docker.images.delete(image)
-    except aiodocker.DockerError as error:
+    except DockerError as error:
         if error.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
             raise
 
@@ -87,7 +86,7 @@ def label_instructions(recipe: ImageRecipe, also: Mapping[str, str]) -> list[str
 
 
 async def import_tree(
-    docker: aiodocker.Docker, recipe: ImageRecipe, tree: RootTree, tag: str, instructions: Sequence[str]
+    docker: DockerClient, recipe: ImageRecipe, tree: RootTree, tag: str, instructions: Sequence[str]
 ) -> str:
     """Make an image with that root folder; its id. It boots by the recipe's entry.
 
@@ -106,7 +105,7 @@ async def _stream(tar: IO[bytes]) -> AsyncIterator[bytes]:
         yield block
 
 
-async def list_images(docker: aiodocker.Docker) -> Sequence[EngineNodeImage]:
+async def list_images(docker: DockerClient) -> Sequence[EngineNodeImage]:
     """Return the node images with a name, sorted by name and version. Raises `Temporary` when no Engine answers."""
     with translate_errors("listing node images"):
         summaries = await docker.images.list(filters={"label": [IMAGE_LABEL]})
@@ -137,7 +136,7 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else -1 for part in version.lstrip("v").split("."))
 
 
-async def tag_newest(docker: aiodocker.Docker, name: str) -> None:
+async def tag_newest(docker: DockerClient, name: str) -> None:
     """Tag the image with the newest version as `latest`."""
     versions = [image for image in await list_images(docker) if image.name == name and image.version]
     if versions:
@@ -145,7 +144,7 @@ async def tag_newest(docker: aiodocker.Docker, name: str) -> None:
             await docker.images.tag(versions[0].id, image_name(name).rpartition(":")[0], tag="latest")
 
 
-async def remove_image(docker: aiodocker.Docker, ref: str) -> Sequence[str]:
+async def remove_image(docker: DockerClient, ref: str) -> Sequence[str]:
     """Remove a node image, given its catalogue name or Engine name, with all its names; return them.
 
     Raises `Permanent` when it does not exist or when nodes run from it.

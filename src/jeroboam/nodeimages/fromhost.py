@@ -5,15 +5,13 @@ Neighbours: `host`, which finds the programs; the recipes of `swarm` and `loadba
 
 import asyncio
 
-import aiodocker
-
-from jeroboam.clients.docker import translate_errors
+from jeroboam.clients.docker import DockerClient, translate_errors
 from jeroboam.nodeimages.base import BuiltImage
 from jeroboam.nodeimages.engine import find_image, import_tree, label_instructions
 from jeroboam.nodeimages.host import ImageRecipe, resolve_recipe
 
 
-async def build(docker: aiodocker.Docker, recipe: ImageRecipe) -> BuiltImage:
+async def build(docker: DockerClient, recipe: ImageRecipe) -> BuiltImage:
     """Build the image on that Engine unless one with the same content exists.
 
     Raises `Permanent` when this host lacks a program, `Temporary` when the Engine does not answer.

@@ -9,9 +9,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-import aiodocker
-
-from jeroboam.clients.docker import translate_errors
+from jeroboam.clients.docker import DockerClient, translate_errors
 from jeroboam.clients.docker_images import copy_file
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.nodes import image_name
@@ -26,7 +24,7 @@ def find_cached(cache: Path, version: str) -> Path | None:
     return max(paths, key=lambda path: path.stat().st_mtime, default=None)
 
 
-async def extract_kubectl(docker: aiodocker.Docker, cache: Path, version: str) -> Path:
+async def extract_kubectl(docker: DockerClient, cache: Path, version: str) -> Path:
     """Copy kubectl from the node image of that version into the cache. Raises `Permanent` without an image."""
     name = image_name(f"kubernetes-node:{version}")
     with translate_errors(f"looking for kubectl in {name}"):

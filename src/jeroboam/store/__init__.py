@@ -10,19 +10,33 @@ from jeroboam.store.history import EventFilter
 from jeroboam.store.kinds import sort_keys
 from jeroboam.store.leases import Lease
 from jeroboam.store.rows import Page, Rows
+from jeroboam.store.selectors import (
+    BayObjectSelector,
+    ClusterSelector,
+    ContainerSelector,
+    HostSelector,
+    NodeGroupSelector,
+    QuotaSelector,
+)
 from jeroboam.store.store import Store
 from jeroboam.store.transaction import Notification, Transaction
 
 __all__ = [
+    "BayObjectSelector",
     "BrokenRow",
     "Census",
     "ClusterBrief",
     "ClusterFilter",
+    "ClusterSelector",
+    "ContainerSelector",
     "EventFilter",
     "GroupBrief",
+    "HostSelector",
     "Lease",
+    "NodeGroupSelector",
     "Notification",
     "Page",
+    "QuotaSelector",
     "Rows",
     "Store",
     "StoreUnavailable",

@@ -7,7 +7,7 @@ since a struct is made faster than a dataclass and can stay out of garbage colle
 
 import msgspec
 
-from jeroboam.domain.clusters import ClusterStatus, Health
+from jeroboam.domain.clusters import ClusterStatus, Health, select_health
 
 
 class SpecBrief(msgspec.Struct, frozen=True, gc=False):
@@ -21,10 +21,11 @@ class SpecBrief(msgspec.Struct, frozen=True, gc=False):
     create_timeout: int = 60
 
 
-class ObservedBrief(msgspec.Struct, frozen=True, gc=False):
-    """The part of a cluster's observation that lists show."""
+class HealthBrief(msgspec.Struct, frozen=True, gc=False):
+    """The part of a cluster's observation, or of a report from outside, that lists show."""
 
     health_status: Health | None = None
+    health_changes: int = 0
 
 
 class GroupSpecBrief(msgspec.Struct, frozen=True, gc=False):
@@ -58,7 +59,13 @@ class ClusterBrief(msgspec.Struct, frozen=True, gc=False):
     name: str
     template_id: str
     spec: SpecBrief
-    observed: ObservedBrief
+    observed: HealthBrief
+    reported_health: HealthBrief | None
     status: str
     masters: int
     workers: int
+
+    @property
+    def health(self) -> HealthBrief:
+        """The part that has the public health."""
+        return select_health(self.observed, self.reported_health)

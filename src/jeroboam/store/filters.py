@@ -40,6 +40,15 @@ class TemplateFilter:
     labels: tuple[tuple[str, str | None], ...] = ()
 
 
+def shown_health(name: str) -> sa.ColumnElement[Any]:
+    """Return that text of a cluster's public health. The rule is that of `domain.clusters.select_health`."""
+    observed, reported = readable(tables.cluster.c.observed), readable(tables.cluster.c.reported_health)
+    # A cluster that no loop has written since an upgrade has no count yet.
+    health_changes = sa.func.coalesce(observed["health_changes"].as_integer(), 0)
+    is_reported = reported["health_changes"].as_integer() == health_changes
+    return sa.case((is_reported, reported[name].as_string()), else_=observed[name].as_string())
+
+
 def build_cluster_conditions(cluster_filter: ClusterFilter) -> list[sa.ColumnElement[bool]]:
     """Return the conditions of the filter."""
     table, template = tables.cluster, tables.template
@@ -51,7 +60,7 @@ def build_cluster_conditions(cluster_filter: ClusterFilter) -> list[sa.ColumnEle
     if cluster_filter.coes:
         conditions.append(readable(table.c.spec)["template"]["coe"].as_string().in_(cluster_filter.coes))
     if cluster_filter.healths:
-        conditions.append(readable(table.c.observed)["health_status"].as_string().in_(cluster_filter.healths))
+        conditions.append(shown_health("health_status").in_(cluster_filter.healths))
     if cluster_filter.template is not None:
         template_uuids = sa.select(template.c.uuid).where(
             sa.or_(template.c.uuid == cluster_filter.template, template.c.name == cluster_filter.template)

@@ -20,7 +20,7 @@ async def check_growth(
     _, nodes = await tx.clusters.totals(project_id)
     cluster_nodes = None
     if cluster_id is not None:
-        groups = await tx.nodegroups.select(cluster_id=cluster_id)
+        groups = await tx.nodegroups.select({"cluster_id": cluster_id})
         cluster_nodes = sum(group.spec.node_count for group in groups) + growth
     check_limits(limits, RequestedSize(cluster_nodes=cluster_nodes, project_nodes=nodes + growth))
 

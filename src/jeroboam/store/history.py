@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from jeroboam.domain.events import WISHES, Event
 from jeroboam.store import tables
 from jeroboam.store.rows import Page, RowKind, Rows
+from jeroboam.store.selectors import EventSelector
 
-EVENT = RowKind(tables.event, Event)
+EVENT = RowKind(tables.event, Event, EventSelector)
 # So many events are searched for one that says the same.
 _LOOK_BACK = 50
 
@@ -25,7 +26,7 @@ class EventFilter:
     since: dt.datetime | None = None
 
 
-class EventRows(Rows[Event]):
+class EventRows(Rows[Event, EventSelector]):
     """Events. They are added and removed, never changed."""
 
     async def list_page(self, page: Page, project_id: str | None, event_filter: EventFilter) -> list[Event]:
@@ -39,7 +40,7 @@ class EventRows(Rows[Event]):
         return await self.count_where(*self._project_conditions(project_id), *_build_event_conditions(event_filter))
 
     def _project_conditions(self, project_id: str | None) -> list[sa.ColumnElement[bool]]:
-        return [] if project_id is None else self.build_conditions(project_id=project_id)
+        return [] if project_id is None else self.build_conditions({"project_id": project_id})
 
     async def list_since_wish(self, cluster_id: str) -> list[Event]:
         """Return the last wish to that cluster and the events after it, newest first, within the last 50."""

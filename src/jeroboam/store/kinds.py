@@ -21,6 +21,18 @@ from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.history import EVENT
 from jeroboam.store.rows import Page, RowKind, Rows, readable
+from jeroboam.store.selectors import (
+    BayObjectSelector,
+    CertificateSelector,
+    ClusterSelector,
+    ContainerSelector,
+    HostSelector,
+    NodeGroupSelector,
+    NodeRecordSelector,
+    QuotaSelector,
+    ServiceSelector,
+    TemplateSelector,
+)
 
 T = TypeVar("T")
 
@@ -53,6 +65,7 @@ _WORKERS = _size(tables.nodegroup.c.role != MASTER)
 TEMPLATE = RowKind(
     tables.template,
     Template,
+    TemplateSelector,
     sortable=_in(tables.template, "spec", "coe", "image_id", "flavor_id", "master_flavor_id", "keypair_id")
     | _in(tables.template, "spec", "external_network_id", "cluster_distro", "network_driver", "server_type", "tags")
     | _in(tables.template, "spec", "fixed_network", "fixed_subnet", "volume_driver", "dns_nameserver", "driver")
@@ -63,10 +76,11 @@ TEMPLATE = RowKind(
 CLUSTER = RowKind(
     tables.cluster,
     Cluster,
+    ClusterSelector,
     sortable=_in(tables.cluster, "spec", "keypair", "flavor_id", "master_flavor_id", "discovery_url")
     | _in(tables.cluster, "spec", "fixed_network", "fixed_subnet", "labels")
-    | _in(tables.cluster, "observed", "health_status", "health_status_reason", "api_address", "coe_version")
-    | _in(tables.cluster, "observed", "container_version")
+    | _in(tables.cluster, "observed", "api_address", "coe_version", "container_version")
+    | {name: filters.shown_health(name) for name in ("health_status", "health_status_reason")}
     | _numbers(tables.cluster, "create_timeout", "docker_volume_size")
     | _flags(tables.cluster, "floating_ip_enabled", "master_lb_enabled")
     | {
@@ -83,6 +97,7 @@ CLUSTER = RowKind(
 CLUSTER_BRIEF = RowKind(
     tables.cluster,
     ClusterBrief,
+    ClusterSelector,
     computed_columns={"masters": _MASTERS, "workers": _WORKERS},
     sortable=CLUSTER.sortable,
     is_whole=False,
@@ -90,17 +105,19 @@ CLUSTER_BRIEF = RowKind(
 NODEGROUP = RowKind(
     tables.nodegroup,
     NodeGroup,
+    NodeGroupSelector,
     derived_columns={"role": lambda group: group.spec.role, "node_count": lambda group: group.spec.node_count},
     sortable=_in(tables.nodegroup, "spec", "flavor_id", "image_id", "labels")
     | _numbers(tables.nodegroup, "min_node_count", "max_node_count", "docker_volume_size")
     | _flags(tables.nodegroup, "is_default", "merge_labels")
     | {"stack_id": tables.nodegroup.c.cluster_id},
 )
-NODEGROUP_BRIEF = RowKind(tables.nodegroup, GroupBrief, sortable=NODEGROUP.sortable, is_whole=False)
-CERTIFICATE = RowKind(tables.certificate, Certificate, key="id")
+NODEGROUP_BRIEF = RowKind(tables.nodegroup, GroupBrief, NodeGroupSelector, sortable=NODEGROUP.sortable, is_whole=False)
+CERTIFICATE = RowKind(tables.certificate, Certificate, CertificateSelector, key="id")
 CONTAINER = RowKind(
     tables.container,
     Container,
+    ContainerSelector,
     derived_columns={
         "cpu": lambda container: container.spec.cpu,
         "memory": lambda container: container.spec.memory,
@@ -114,27 +131,29 @@ CONTAINER = RowKind(
         "hostname": readable(tables.container.c.observed)["hostname"].as_string(),
     },
 )
-HOST = RowKind(tables.host, Host)
-SERVICE = RowKind(tables.service, ServiceRecord, key="id")
-QUOTA = RowKind(tables.quota, Quota, key="id")
+HOST = RowKind(tables.host, Host, HostSelector)
+SERVICE = RowKind(tables.service, ServiceRecord, ServiceSelector, key="id")
+QUOTA = RowKind(tables.quota, Quota, QuotaSelector, key="id")
 _OF_CONTAINERS = tables.workload.c.kind == BayObjectKind.CONTAINER
 _OF_MANIFESTS = tables.workload.c.kind.in_([str(kind) for kind in BayManifestKind])
 BAY_CONTAINER = RowKind(
     tables.workload,
     BayContainer,
+    BayObjectSelector,
     only=_OF_CONTAINERS,
     sortable=_in(tables.workload, "spec", "image", "command", "memory") | {"bay_uuid": tables.workload.c.cluster_id},
 )
 BAY_MANIFEST = RowKind(
     tables.workload,
     BayManifest,
+    BayObjectSelector,
     only=_OF_MANIFESTS,
     # The table's other kind has a list of ops in its wish.
     derived_columns={"ops": lambda _: ()},
     sortable={"bay_uuid": tables.workload.c.cluster_id},
 )
-NODE_RECORD = RowKind(tables.node_record, NodeRecord)
-ALL_KINDS: tuple[RowKind[Any], ...] = (
+NODE_RECORD = RowKind(tables.node_record, NodeRecord, NodeRecordSelector)
+ALL_KINDS: tuple[RowKind[Any, Any], ...] = (
     *(TEMPLATE, CLUSTER, NODEGROUP, CERTIFICATE, CONTAINER, HOST, SERVICE, QUOTA),
     *(BAY_CONTAINER, BAY_MANIFEST, NODE_RECORD, EVENT),
 )
@@ -146,7 +165,7 @@ def sort_keys(object_type: type) -> list[str]:
     return next(sorted(kind.sortable) for kind in ALL_KINDS if kind.object_type is object_type)
 
 
-class TemplateRows(Rows[Template]):
+class TemplateRows(Rows[Template, TemplateSelector]):
     """Templates, and who may see them."""
 
     def _build_visible_conditions(self, project_id: str | None, *, with_hidden: bool) -> list[sa.ColumnElement[bool]]:
@@ -183,7 +202,7 @@ class TemplateRows(Rows[Template]):
         return await self.where(tables.template.c.uuid.in_([template.uuid for template in templates]), *conditions)
 
 
-class QuotaRows(Rows[Quota]):
+class QuotaRows(Rows[Quota, QuotaSelector]):
     """Limits that were set, one for each project and resource."""
 
     async def change(self, quota: Quota) -> None:
@@ -193,7 +212,7 @@ class QuotaRows(Rows[Quota]):
         await self._connection.execute(table.update().where(is_same).values(**self._kind.dump(quota)))
 
 
-class ClusterRows(Rows[Cluster]):
+class ClusterRows(Rows[Cluster, ClusterSelector]):
     """Clusters."""
 
     async def list_page(
@@ -208,7 +227,7 @@ class ClusterRows(Rows[Cluster]):
         return await self.count_where(*self._project_conditions(project_id), *filters.build_cluster_conditions(wanted))
 
     def _project_conditions(self, project_id: str | None) -> list[sa.ColumnElement[bool]]:
-        return [] if project_id is None else self.build_conditions(project_id=project_id)
+        return [] if project_id is None else self.build_conditions({"project_id": project_id})
 
     async def list_older(self, moment: dt.datetime) -> list[Cluster]:
         """Return older clusters, without those that are being deleted."""
@@ -251,7 +270,7 @@ def _by_cluster(cluster_ids: Iterable[str], all_groups: Iterable[_Group]) -> dic
     return groups
 
 
-class NodeGroupRows(Rows[NodeGroup]):
+class NodeGroupRows(Rows[NodeGroup, NodeGroupSelector]):
     """Node groups."""
 
     async def groups_of(self, *cluster_ids: str) -> dict[str, list[NodeGroup]]:
@@ -260,13 +279,13 @@ class NodeGroupRows(Rows[NodeGroup]):
         In a transaction that writes it raises `BrokenRow` for a group that cannot be read: without it the wish is
         incomplete.
         """
-        groups = await self.where(*self.build_conditions(cluster_id=list(cluster_ids)), strict=self._for_update)
+        groups = await self.where(*self.build_conditions({"cluster_id": cluster_ids}), strict=self._for_update)
         return _by_cluster(cluster_ids, groups)
 
     async def briefs_of(self, *cluster_ids: str) -> dict[str, list[GroupBrief]]:
         """Return the same, with the fields that clusters show."""
         rows = Rows(self._connection, NODEGROUP_BRIEF, for_update=False)
-        return _by_cluster(cluster_ids, await rows.select(cluster_id=list(cluster_ids)))
+        return _by_cluster(cluster_ids, await rows.select({"cluster_id": cluster_ids}))
 
 
 _CPU_DIGITS = 9
@@ -282,7 +301,7 @@ def _read_use(row: sa.Row[Any]) -> ContainerUse:
     return ContainerUse(containers=int(row[0]), memory=int(row[1]), cpu=cpu, disk=int(row[3]))
 
 
-class ContainerRows(Rows[Container]):
+class ContainerRows(Rows[Container, ContainerSelector]):
     """Containers."""
 
     async def use_of_project(self, project_id: str) -> ContainerUse:
@@ -304,7 +323,7 @@ class ContainerRows(Rows[Container]):
         return [row[0] for row in await self._connection.execute(query)]
 
 
-class BayContainerRows(Rows[BayContainer]):
+class BayContainerRows(Rows[BayContainer, BayObjectSelector]):
     """Containers inside clusters."""
 
     async def uuids_in_cluster(self, cluster_id: str) -> frozenset[str]:

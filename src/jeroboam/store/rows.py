@@ -18,6 +18,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.kit.ids import is_uuid
 from jeroboam.store.broken import BrokenRow, BrokenRows
+from jeroboam.store.selectors import S
 from jeroboam.store.tables import UnreadableValue, UtcDateTime
 
 T = TypeVar("T")
@@ -85,10 +86,10 @@ class Page:
     descending: bool = False
 
 
-class Rows(Generic[T]):
+class Rows(Generic[T, S]):
     """The objects of one table, within one transaction."""
 
-    def __init__(self, connection: QueryConnection, kind: "RowKind[T]", *, for_update: bool) -> None:
+    def __init__(self, connection: QueryConnection, kind: "RowKind[T, S]", *, for_update: bool) -> None:
         self._connection = connection
         self._kind = kind
         self._for_update = for_update
@@ -102,9 +103,9 @@ class Rows(Generic[T]):
         objects = await self.where(table.c.uuid == uuid, strict=True)
         return objects[0] if objects else None
 
-    async def uuids(self, **equals: Any) -> list[str]:
-        """Return the uuids of rows whose fields have these values, also of those that cannot be read."""
-        query = sa.select(self._kind.table.c.uuid).where(self._kind.only, *self.build_conditions(**equals))
+    async def uuids(self, selector: S | None = None) -> list[str]:
+        """Return the uuids of the selected rows, also of those that cannot be read."""
+        query = sa.select(self._kind.table.c.uuid).where(self._kind.only, *self.build_conditions(selector))
         return [row[0] for row in (await self._connection.execute(query)).all()]
 
     async def where(
@@ -122,7 +123,7 @@ class Rows(Generic[T]):
         result = await self._connection.execute(query)
         return self._load(self._kind, result.all(), strict=strict)
 
-    def _load(self, kind: "RowKind[T]", rows: Sequence[sa.Row[Any]], *, strict: bool = False) -> list[T]:
+    def _load(self, kind: "RowKind[T, S]", rows: Sequence[sa.Row[Any]], *, strict: bool = False) -> list[T]:
         broken, strict = self._connection.broken, strict or self._connection.strict
         objects = []
         for row in rows:
@@ -187,36 +188,37 @@ class Rows(Generic[T]):
         is_later_value = key < mark if page.descending else sa.or_(key > mark, key.is_(None))
         return sa.or_(is_later_value, sa.and_(key == mark, is_later_row))
 
-    async def count(self, **equals: Any) -> int:
-        """Return the number of rows with these values."""
-        return await self.count_where(*self.build_conditions(**equals))
+    async def count(self, selector: S | None = None) -> int:
+        """Return the number of selected rows."""
+        return await self.count_where(*self.build_conditions(selector))
 
     async def count_where(self, *conditions: sa.ColumnElement[bool]) -> int:
         """Return the number of rows that meet all conditions."""
         query = sa.select(sa.func.count()).select_from(self._kind.table).where(*conditions)
         return int((await self._connection.execute(query)).scalar_one())
 
-    async def select(self, page: Page | None = None, **equals: Any) -> list[T]:
-        """Return the objects with these values (a list of values: any of them), as a page or all of them."""
-        conditions = self.build_conditions(**equals)
+    async def select(self, selector: S | None = None, *, page: Page | None = None) -> list[T]:
+        """Return the selected objects, as a page or all of them."""
+        conditions = self.build_conditions(selector)
         return await self.where(*conditions) if page is None else await self.page(page, *conditions)
 
-    async def find(self, ident: str, **equals: Any) -> list[T]:
-        """Return the objects that a user may mean: by uuid if the text is one, else by name.
+    async def find(self, ident: str, selector: S | None = None) -> list[T]:
+        """Return the selected objects that a user may mean: by uuid if the text is one, else by name.
 
         Raises `BrokenRow` if there are some and none of them can be read.
         """
-        field = "uuid" if is_uuid(ident) else "name"
-        conditions = self.build_conditions(**{**equals, field: str(UUID(ident)) if field == "uuid" else ident})
+        columns = self._kind.sortable
+        is_meant = columns["uuid"] == str(UUID(ident)) if is_uuid(ident) else columns["name"] == ident
+        conditions = [*self.build_conditions(selector), is_meant]
         objects = await self.where(*conditions)
         if not objects and self._connection.broken:
             return await self.where(*conditions, strict=True)
         return objects
 
-    def build_conditions(self, **equals: Any) -> list[sa.ColumnElement[bool]]:
-        """Return the conditions for these values. Raises `KeyError` for a field that the objects do not have."""
+    def build_conditions(self, selector: S | None) -> list[sa.ColumnElement[bool]]:
+        """Return the conditions for the selected rows; none for None."""
         conditions: list[sa.ColumnElement[bool]] = []
-        for name, value in equals.items():
+        for name, value in (selector or {}).items():
             column = self._kind.sortable[name]
             conditions.append(column.in_(value) if isinstance(value, list | tuple) else column == value)
         return conditions
@@ -233,13 +235,13 @@ class Rows(Generic[T]):
         table, values = self._kind.table, self._kind.dump(item)
         await self._connection.execute(table.update().where(table.c.uuid == values["uuid"]).values(**values))
 
-    async def remove(self, **equals: Any) -> int:
-        """Delete the rows with these values. Return how many there were."""
-        result = await self._connection.execute(self._kind.table.delete().where(*self.build_conditions(**equals)))
+    async def remove(self, selector: S | None = None) -> int:
+        """Delete the selected rows. Return how many there were."""
+        result = await self._connection.execute(self._kind.table.delete().where(*self.build_conditions(selector)))
         return int(result.rowcount)
 
 
-class RowKind(Generic[T]):
+class RowKind(Generic[T, S]):
     """How one dataclass, or one brief of it, lies in one table.
 
     `computed_columns` are fields that are expressions and not columns of the table; they are only read.
@@ -252,6 +254,7 @@ class RowKind(Generic[T]):
         self,
         table: sa.Table,
         object_type: type[T],
+        selector_type: type[S],
         *,
         sortable: Mapping[str, sa.ColumnElement[Any]] | None = None,
         computed_columns: Mapping[str, sa.ColumnElement[Any]] | None = None,
@@ -295,6 +298,8 @@ class RowKind(Generic[T]):
         """The columns behind public fields, to sort and filter by."""
         self.sortable["id"] = table.c.id
         self.sortable.update(sortable or {})
+        if unknown_names := get_type_hints(selector_type).keys() - self.sortable.keys():
+            raise TypeError(f"{table.name} has no {', '.join(sorted(unknown_names))} to select by")
 
     def key(self, row: sa.Row[Any]) -> str | int:
         """Return the key that identifies the row, for the operator who looks for it."""

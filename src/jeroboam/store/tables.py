@@ -112,6 +112,7 @@ cluster = sa.Table(
     sa.Column("template_id", sa.String(36), sa.ForeignKey("cluster_template.uuid"), nullable=False, index=True),
     _json_column("spec"),
     _json_column("observed"),
+    sa.Column("reported_health", sa.JSON, nullable=False, server_default="null"),
     sa.Column("operation", sa.String(16), nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("status", sa.String(32), nullable=False, index=True),

@@ -15,6 +15,13 @@ from jeroboam.store import census, history, kinds, recheck, tables
 from jeroboam.store.leases import Leases
 from jeroboam.store.named_leases import NamedLeases
 from jeroboam.store.rows import QueryConnection, Rows, insert_of
+from jeroboam.store.selectors import (
+    BayObjectSelector,
+    CertificateSelector,
+    HostSelector,
+    NodeRecordSelector,
+    ServiceSelector,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +59,7 @@ class Transaction:
         return kinds.NodeGroupRows(self._connection, kinds.NODEGROUP, for_update=self._writable)
 
     @cached_property
-    def certificates(self) -> Rows[Certificate]:
+    def certificates(self) -> Rows[Certificate, CertificateSelector]:
         return Rows(self._connection, kinds.CERTIFICATE, for_update=self._writable)
 
     @cached_property
@@ -60,16 +67,16 @@ class Transaction:
         return kinds.ContainerRows(self._connection, kinds.CONTAINER, for_update=self._writable)
 
     @cached_property
-    def hosts(self) -> Rows[Host]:
+    def hosts(self) -> Rows[Host, HostSelector]:
         return Rows(self._connection, kinds.HOST, for_update=self._writable)
 
     @cached_property
-    def hosts_without_lock(self) -> Rows[Host]:
+    def hosts_without_lock(self) -> Rows[Host, HostSelector]:
         """Hosts to choose from. No row is locked, so that no heartbeat waits for the end of the transaction."""
         return Rows(self._connection, kinds.HOST, for_update=False)
 
     @cached_property
-    def services(self) -> Rows[ServiceRecord]:
+    def services(self) -> Rows[ServiceRecord, ServiceSelector]:
         return Rows(self._connection, kinds.SERVICE, for_update=self._writable)
 
     @cached_property
@@ -85,11 +92,11 @@ class Transaction:
         return kinds.BayContainerRows(self._connection, kinds.BAY_CONTAINER, for_update=self._writable)
 
     @cached_property
-    def bay_manifests(self) -> Rows[BayManifest]:
+    def bay_manifests(self) -> Rows[BayManifest, BayObjectSelector]:
         return Rows(self._connection, kinds.BAY_MANIFEST, for_update=self._writable)
 
     @cached_property
-    def node_records(self) -> Rows[NodeRecord]:
+    def node_records(self) -> Rows[NodeRecord, NodeRecordSelector]:
         return Rows(self._connection, kinds.NODE_RECORD, for_update=self._writable)
 
     def leases(self, topic: str) -> Leases:

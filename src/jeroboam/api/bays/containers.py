@@ -36,7 +36,7 @@ from jeroboam.domain.bay_containers import (
 from jeroboam.domain.clusters import Cluster
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.states import is_in_progress
-from jeroboam.store import Page
+from jeroboam.store import BayObjectSelector, Page
 
 RESERVED_NAMES = frozenset({*ContainerAction, "detail", "logs", "execute"} - {ContainerAction.CREATE})
 """Words of the API's paths in the place of a container's name: no container can have one as its name."""
@@ -144,11 +144,13 @@ async def _list_page(call: Call) -> tuple[Page, list[BayContainer]]:
     """The page that the query asks for, and its containers."""
     page = page_of(call)
     scope = project_scope(call, "container:get_all_all_projects")
-    equals: dict[str, Any] = {"kind": BayObjectKind.CONTAINER} | ({} if scope is None else {"project_id": scope})
+    selector: BayObjectSelector = {"kind": BayObjectKind.CONTAINER}
+    if scope is not None:
+        selector["project_id"] = scope
     async with call.parts.store.read() as tx:
         if "bay_ident" in call.query:
-            equals["cluster_id"] = (await bay_of(tx, call, call.query["bay_ident"])).uuid
-        containers = await tx.bay_containers.select(page, **equals)
+            selector["cluster_id"] = (await bay_of(tx, call, call.query["bay_ident"])).uuid
+        containers = await tx.bay_containers.select(selector, page=page)
     return page, containers
 
 

@@ -5,14 +5,14 @@ from jeroboam.api.container_infra.lookup import expect_one, project_scope
 from jeroboam.domain.bay_containers import BayContainer, BayObjectKind
 from jeroboam.domain.clusters import Cluster, ClusterStatus, Operation, Template
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
-from jeroboam.store import Transaction
+from jeroboam.store import BayObjectSelector, ClusterSelector, Transaction
 
 
 async def bay_of(tx: Transaction, call: Call, ident: str, rule: str = "cluster:get_one_all_projects") -> Cluster:
     """The bay with that uuid or name. Callers that the rule allows see the bays of all projects."""
     scope = project_scope(call, rule)
-    owner = {} if scope is None else {"project_id": scope}
-    return expect_one(await tx.clusters.find(ident, **owner), ident, "Bay", "bays")
+    owner: ClusterSelector = {} if scope is None else {"project_id": scope}
+    return expect_one(await tx.clusters.find(ident, owner), ident, "Bay", "bays")
 
 
 async def baymodel_of(tx: Transaction, call: Call, ident: str) -> Template:
@@ -26,8 +26,8 @@ async def baymodel_of(tx: Transaction, call: Call, ident: str) -> Template:
 async def container_of(tx: Transaction, call: Call, rule: str) -> BayContainer:
     """The container that the path names. Callers that the rule allows see the containers of all projects."""
     ident, scope = call.path["container"], project_scope(call, rule)
-    owner = {} if scope is None else {"project_id": scope}
-    matches = await tx.bay_containers.find(ident, kind=BayObjectKind.CONTAINER, **owner)
+    owner: BayObjectSelector = {} if scope is None else {"project_id": scope}
+    matches = await tx.bay_containers.find(ident, {"kind": BayObjectKind.CONTAINER, **owner})
     container = expect_one(matches, ident, "Container", "containers")
     call.subject.set_object(container.uuid, container.name)
     return container

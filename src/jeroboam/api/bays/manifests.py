@@ -32,7 +32,7 @@ from jeroboam.domain.bay_manifests import (
 from jeroboam.domain.clusters import Cluster
 from jeroboam.domain.errors import Conflict, Invalid
 from jeroboam.domain.states import is_in_progress
-from jeroboam.store import Page, Transaction
+from jeroboam.store import BayObjectSelector, Page, Transaction
 
 _WISHES = ("manifest", "manifest_url")
 FIELDS: dict[str, FieldCheck] = {
@@ -78,10 +78,12 @@ class ManifestResource:
         """The page that the query asks for, and its objects."""
         page = page_of(call)
         scope = project_scope(call, f"{self.kind}:get_all_all_projects")
-        equals: dict[str, Any] = {"kind": self.kind} | ({} if scope is None else {"project_id": scope})
+        selector: BayObjectSelector = {"kind": self.kind}
+        if scope is not None:
+            selector["project_id"] = scope
         async with call.parts.store.read() as tx:
-            equals |= await _bay_condition(tx, call)
-            manifests = await tx.bay_manifests.select(page, **equals)
+            selector |= await _select_bay(tx, call)
+            manifests = await tx.bay_manifests.select(selector, page=page)
         return page, manifests
 
     async def show(self, call: Call) -> Answer:
@@ -153,9 +155,11 @@ class ManifestResource:
     async def _find(self, tx: Transaction, call: Call, verb: str) -> BayManifest:
         """The object that the path names, inside the bay that the query names."""
         ident, scope = call.path[self.kind], project_scope(call, f"{self.kind}:{verb}")
-        owner: dict[str, Any] = {} if scope is None else {"project_id": scope}
-        owner |= await _bay_condition(tx, call)
-        matches = await tx.bay_manifests.find(ident, kind=self.kind, **owner)
+        selector: BayObjectSelector = {"kind": self.kind}
+        if scope is not None:
+            selector["project_id"] = scope
+        selector |= await _select_bay(tx, call)
+        matches = await tx.bay_manifests.find(ident, selector)
         manifest = expect_one(matches, ident, KIND_NAMES[self.kind], self.collection)
         call.subject.set_object(manifest.uuid, manifest.name)
         return manifest
@@ -191,7 +195,7 @@ class ManifestResource:
         return BayManifestSpec(manifest=read_manifest(self.kind, source, field), text=source)
 
     async def _check_name(self, tx: Transaction, manifest: BayManifest, bay: Cluster) -> None:
-        for other in await tx.bay_manifests.select(kind=self.kind, cluster_id=bay.uuid, name=manifest.name):
+        for other in await tx.bay_manifests.select({"kind": self.kind, "cluster_id": bay.uuid, "name": manifest.name}):
             suffix = ", and is being deleted" if other.deleting else ""
             raise Conflict(
                 f"A {KIND_NAMES[self.kind]} called {manifest.name} exists in bay {bay.uuid} already{suffix}."
@@ -219,8 +223,8 @@ class ManifestResource:
         )
 
 
-async def _bay_condition(tx: Transaction, call: Call) -> dict[str, Any]:
-    """The condition for the bay that the query names; empty if it names none."""
+async def _select_bay(tx: Transaction, call: Call) -> BayObjectSelector:
+    """The selector of the bay that the query names; empty if it names none."""
     ident = call.query.get("bay_ident")
     return {} if ident is None else {"cluster_id": (await bay_of(tx, call, ident)).uuid}
 

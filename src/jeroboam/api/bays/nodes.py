@@ -43,7 +43,7 @@ async def detail(call: Call) -> Answer:
 async def _list(call: Call, path: str) -> Answer:
     page = page_of(call)
     async with call.parts.store.read() as tx:
-        nodes = await tx.node_records.select(page, project_id=call.caller.project_id)
+        nodes = await tx.node_records.select({"project_id": call.caller.project_id}, page=page)
     body: NodeRecordList = {"nodes": [_view(node, call) for node in nodes]}
     return reply_page(call, page, path, nodes, body)
 
@@ -91,7 +91,7 @@ async def delete(call: Call) -> Answer:
     """DELETE /nodes/{uuid}: a machine that is forgotten"""
     async with call.parts.store.write() as tx:
         node = await _find_node(tx, call)
-        await tx.node_records.remove(uuid=node.uuid)
+        await tx.node_records.remove({"uuid": node.uuid})
     return NO_CONTENT
 
 
@@ -100,7 +100,7 @@ async def _find_node(tx: Transaction, call: Call) -> NodeRecord:
     ident = call.path["node"]
     node = None
     if is_uuid(ident):
-        node = next(iter(await tx.node_records.find(ident, project_id=call.caller.project_id)), None)
+        node = next(iter(await tx.node_records.find(ident, {"project_id": call.caller.project_id})), None)
     if node is None:
         raise NotFound(f"Node {ident} could not be found.")
     return node

@@ -5,7 +5,7 @@ the request.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container.actions import read_arguments
@@ -33,6 +33,7 @@ from jeroboam.domain.errors import Conflict
 from jeroboam.domain.field_effects import check_fields
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.domain.states import STANDS, ask_container, check_action
+from jeroboam.store import ContainerSelector
 
 FORCE, STOP = 7, 12
 
@@ -43,13 +44,13 @@ async def index(call: Call) -> Answer:
     sees_all = flag_of(call, "all_projects")
     if sees_all:
         call.enforce("container:get_all_all_projects")
-    equals = _read_filters(call)
+    selector = _read_filters(call)
     if not sees_all:
-        if equals.get("project_id", call.caller.project_id) != call.caller.project_id:
+        if selector.get("project_id", call.caller.project_id) != call.caller.project_id:
             return reply({"containers": [], "next": None})
-        equals["project_id"] = call.caller.project_id
+        selector["project_id"] = call.caller.project_id
     async with call.parts.store.read() as tx:
-        containers = await tx.containers.select(page, **equals)
+        containers = await tx.containers.select(selector, page=page)
     hidden_keys, now = hidden_from(call), tx.now
     body: ContainerList = {
         "containers": [view(container, hidden_keys, now) for container in containers],
@@ -58,11 +59,12 @@ async def index(call: Call) -> Answer:
     return reply(body)
 
 
-def _read_filters(call: Call) -> dict[str, Any]:
-    equals: dict[str, Any] = {name: call.query[name] for name in FILTERS if name in call.query}
-    if "host" in equals:
+def _read_filters(call: Call) -> ContainerSelector:
+    values = {name: call.query[name] for name in FILTERS if name in call.query}
+    if "host" in values:
         call.enforce("container:get_one:host")
-    return equals
+    # A test compares the filters of the table with the fields of the selector.
+    return cast("ContainerSelector", values)
 
 
 async def show(call: Call) -> Answer:

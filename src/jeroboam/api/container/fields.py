@@ -125,11 +125,12 @@ FIELDS = (
         effect=docker(),
         type=tuple[str, ...],
         show=lambda container, _: container.spec.command or (),
+        sortable=False,
     ),
     ContainerField(name="status", type=Status, show="status", filter=_TEXT),
     ContainerField(name="status_reason", type=str | None, show="status_reason"),
     ContainerField(name="task_state", type=str | None, show="task_state", filter=_TEXT),
-    ContainerField(name="environment", check=checks.ENVIRONMENT, effect=docker(), type=dict[str, str]),
+    ContainerField(name="environment", check=checks.ENVIRONMENT, effect=docker(), type=dict[str, str], sortable=False),
     ContainerField(
         name="workdir",
         check=text(low=0, pattern=r"\A(/|\Z)", rule="it has to be an absolute path."),
@@ -144,7 +145,9 @@ FIELDS = (
         type=bool,
         filter=flag,
     ),
-    ContainerField(name="ports", type=tuple[int, ...], show=lambda container, _: container.observed.ports),
+    ContainerField(
+        name="ports", type=tuple[int, ...], show=lambda container, _: container.observed.ports, sortable=False
+    ),
     ContainerField(
         name="hostname",
         check=text(pattern=r"\A[a-zA-Z0-9._-]*\Z", high=63, rule="it has to be letters, digits and ._- only."),
@@ -154,12 +157,17 @@ FIELDS = (
         show=lambda container, _: container.observed.hostname or container.spec.hostname,
     ),
     ContainerField(
-        name="labels", check=checks.LABELS, effect=docker("labels of the Engine's container"), type=dict[str, str]
+        name="labels",
+        check=checks.LABELS,
+        effect=docker("labels of the Engine's container"),
+        type=dict[str, str],
+        sortable=False,
     ),
     ContainerField(
         name="addresses",
         type=dict[str, list[AddressShape]],
         show=lambda container, _: show_addresses(container.observed.addresses),
+        sortable=False,
     ),
     ContainerField(
         name="image_pull_policy",
@@ -185,16 +193,18 @@ FIELDS = (
         effect=docker(),
         type=RestartPolicyShape | None,
         show=lambda container, _: show_restart_policy(container.spec.restart_policy),
+        sortable=False,
     ),
-    ContainerField(name="status_detail", type=str | None, show=status_detail),
-    ContainerField(name="interactive", check=flag, effect=docker(), type=bool),
-    ContainerField(name="tty", check=flag, effect=docker(), since=TTY_OF_ITS_OWN, type=bool),
+    ContainerField(name="status_detail", type=str | None, show=status_detail, sortable=False),
+    ContainerField(name="interactive", check=flag, effect=docker(), type=bool, sortable=False),
+    ContainerField(name="tty", check=flag, effect=docker(), since=TTY_OF_ITS_OWN, type=bool, sortable=False),
     ContainerField(name="image_driver", check=checks.IMAGE_DRIVER, effect=docker(values=("docker",)), type=str),
     ContainerField(
         name="security_groups",
         check=strings(),
         effect={DOCKER: refuse("nothing filters the traffic of containers yet")},
         type=tuple[str, ...],
+        sortable=False,
     ),
     ContainerField(
         name="runtime",
@@ -203,6 +213,7 @@ FIELDS = (
         usable_since=5,
         type=str | None,
         guarded=True,
+        sortable=False,
     ),
     ContainerField(
         name="disk",
@@ -217,6 +228,7 @@ FIELDS = (
         effect={DOCKER: refuse("lost containers are not recreated yet", carries=(False,))},
         updatable=True,
         type=bool,
+        sortable=False,
     ),
     ContainerField(
         name="privileged",
@@ -225,6 +237,7 @@ FIELDS = (
         usable_since=21,
         type=bool,
         guarded=True,
+        sortable=False,
     ),
     ContainerField(
         name="healthcheck",
@@ -233,6 +246,7 @@ FIELDS = (
         usable_since=22,
         type=HealthCheckShape,
         show=lambda container, _: show_healthcheck(container.spec.healthcheck),
+        sortable=False,
     ),
     ContainerField(
         name="registry",
@@ -241,8 +255,10 @@ FIELDS = (
         usable_since=31,
         attribute="registry_id",
     ),
-    ContainerField(name="registry_id", type=str | None),
-    ContainerField(name="entrypoint", check=checks.WORDS, effect=docker(), since=40, type=tuple[str, ...] | None),
+    ContainerField(name="registry_id", type=str | None, sortable=False),
+    ContainerField(
+        name="entrypoint", check=checks.WORDS, effect=docker(), since=40, type=tuple[str, ...] | None, sortable=False
+    ),
     ContainerField(
         name="hints",
         check=checks.HINTS,

@@ -16,6 +16,7 @@ from jeroboam.domain.errors import NotFound
 from jeroboam.domain.hosts import Host
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.kit.ids import is_uuid
+from jeroboam.store import HostSelector
 
 BINARY = "zun-compute"
 HOSTS_SINCE = 4
@@ -52,7 +53,7 @@ async def index(call: Call) -> Answer:
     """GET /hosts: the hosts, with what is used of them"""
     page = page_of(call, sort_key="hostname")
     async with call.parts.store.read() as tx:
-        hosts = await tx.hosts.select(page)
+        hosts = await tx.hosts.select(page=page)
         use_by_host = await tx.containers.use_by_host()
     body: HostList = {
         "hosts": [_view(host, use_by_host.get(host.uuid, ContainerUse()), call.base) for host in hosts],
@@ -64,9 +65,9 @@ async def index(call: Call) -> Answer:
 async def show(call: Call) -> Answer:
     """GET /hosts/{uuid or name}: a host, with what is used of it"""
     ident = call.path["host"]
-    key = {"uuid": ident.lower()} if is_uuid(ident) else {"hostname": ident}
+    key: HostSelector = {"uuid": ident.lower()} if is_uuid(ident) else {"hostname": ident}
     async with call.parts.store.read() as tx:
-        hosts = await tx.hosts.select(None, **key)
+        hosts = await tx.hosts.select(key)
         use_by_host = await tx.containers.use_by_host()
     if not hosts:
         raise HostNotFound(f"Compute node {ident} could not be found.")
@@ -137,7 +138,7 @@ async def _update_host(call: Call, **values: Any) -> Host:
             raise InvalidField(name, call.query.get(name), "it is required.")
     hostname, binary = call.query["host"], call.query["binary"]
     async with call.parts.store.write() as tx:
-        hosts = await tx.hosts.select(hostname=hostname) if binary == BINARY else []
+        hosts = await tx.hosts.select({"hostname": hostname}) if binary == BINARY else []
         if not hosts:
             raise ServiceNotFound(f"Service {binary} on host {hostname} could not be found.")
         updated_host = replace(hosts[0], updated_at=tx.now, **values)

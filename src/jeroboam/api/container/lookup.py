@@ -26,7 +26,7 @@ async def container_of(tx: Transaction, call: Call, all_projects: str) -> Contai
     if wants_all:
         call.enforce(all_projects)
     sees_all = wants_all or (is_uuid(ident) and call.allows(all_projects))
-    matches = await tx.containers.find(ident, **({} if sees_all else {"project_id": call.caller.project_id}))
+    matches = await tx.containers.find(ident, {} if sees_all else {"project_id": call.caller.project_id})
     if not matches:
         raise ContainerNotFound(f"Container {ident} could not be found.")
     if len(matches) > 1:

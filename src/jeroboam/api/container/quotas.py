@@ -36,7 +36,7 @@ async def check_quota(tx: Transaction, call: Call, project_id: str, growth: Cont
 async def _limits(tx: Transaction, call: Call, *owners: str) -> dict[str, int]:
     """The service's limits, overridden by those of the owners; the last owner has precedence."""
     limits = dict(call.parts.options.container_quota)
-    rows = await tx.quotas.select(project_id=owners, resource=list(limits))
+    rows = await tx.quotas.select({"project_id": owners, "resource": list(limits)})
     rows.sort(key=lambda row: owners.index(row.project_id))
     return limits | {row.resource: row.hard_limit for row in rows}
 
@@ -72,7 +72,7 @@ async def update(call: Call) -> Answer:
 async def delete(call: Call) -> Answer:
     """DELETE /quotas/{project}: the project has the defaults again"""
     async with call.parts.store.write() as tx:
-        await tx.quotas.remove(project_id=call.path["project"], resource=list(FIELDS))
+        await tx.quotas.remove({"project_id": call.path["project"], "resource": list(FIELDS)})
     return reply(None)
 
 
@@ -98,7 +98,9 @@ def _read_wish(call: Call) -> dict[str, Any]:
 
 async def _store_limits(tx: Transaction, owner: str, limits: dict[str, int]) -> None:
     await tx.serialise(owner, "quotas")
-    current = {quota.resource: quota for quota in await tx.quotas.select(project_id=owner, resource=list(limits))}
+    current = {
+        quota.resource: quota for quota in await tx.quotas.select({"project_id": owner, "resource": list(limits)})
+    }
     for resource, limit in limits.items():
         old = current.get(resource)
         if old is None:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from jeroboam.api.call import Call
 from jeroboam.domain.clusters import Cluster, NodeGroup, Template
 from jeroboam.domain.errors import Conflict, Forbidden, NotFound
-from jeroboam.store import Transaction
+from jeroboam.store import ClusterSelector, Transaction
 
 T = TypeVar("T")
 
@@ -27,8 +27,8 @@ def project_scope(call: Call, all_projects: str) -> str | None:
 
 async def cluster_of(tx: Transaction, ident: str, project_id: str | None) -> Cluster:
     """The cluster with that uuid or name."""
-    owner = {} if project_id is None else {"project_id": project_id}
-    return expect_one(await tx.clusters.find(ident, **owner), ident, "Cluster", "clusters")
+    owner: ClusterSelector = {} if project_id is None else {"project_id": project_id}
+    return expect_one(await tx.clusters.find(ident, owner), ident, "Cluster", "clusters")
 
 
 async def template_of(tx: Transaction, call: Call, ident: str, *, sees_all: bool) -> Template:
@@ -61,4 +61,4 @@ async def groups_of(tx: Transaction, cluster: Cluster) -> list[NodeGroup]:
 
 async def group_of(tx: Transaction, cluster: Cluster, ident: str) -> NodeGroup:
     """The cluster's node group with that uuid or name."""
-    return expect_one(await tx.nodegroups.find(ident, cluster_id=cluster.uuid), ident, "Nodegroup", "nodegroups")
+    return expect_one(await tx.nodegroups.find(ident, {"cluster_id": cluster.uuid}), ident, "Nodegroup", "nodegroups")

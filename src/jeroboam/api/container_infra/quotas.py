@@ -11,7 +11,7 @@ from jeroboam.api.fields import FieldCheck, InvalidField, choice, integer, read_
 from jeroboam.api.wire import format_time, is_descending, limit_of, query_flag
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.quotas import Quota
-from jeroboam.store import Transaction
+from jeroboam.store import QuotaSelector, Transaction
 
 RESOURCES = frozenset({"Cluster"})
 FIELDS: dict[str, FieldCheck] = {"project_id": text(), "resource": choice(*RESOURCES), "hard_limit": integer(low=0)}
@@ -42,9 +42,9 @@ async def index(call: Call) -> Answer:
     """
     limit = limit_of(call)
     key, backwards = call.query.get("sort_key", "id"), is_descending(call)
-    owner = {} if query_flag(call.query, "all_tenants") else {"project_id": call.caller.project_id}
+    owner: QuotaSelector = {} if query_flag(call.query, "all_tenants") else {"project_id": call.caller.project_id}
     async with call.parts.store.read() as tx:
-        quotas = [quota for quota in await tx.quotas.select(None, **owner) if quota.resource in RESOURCES]
+        quotas = [quota for quota in await tx.quotas.select(owner) if quota.resource in RESOURCES]
     quotas.sort(key=lambda quota: (getattr(quota, key) is not None, getattr(quota, key), quota.id))
     if backwards:
         quotas.reverse()
@@ -81,7 +81,7 @@ async def show(call: Call) -> Answer:
         raise InvalidField("resource", resource, f"it has to be one of: {', '.join(sorted(RESOURCES))}.")
     call.enforce("quota:get", project_id=project_id)
     async with call.parts.store.read() as tx:
-        quotas = await tx.quotas.select(project_id=project_id, resource=resource)
+        quotas = await tx.quotas.select({"project_id": project_id, "resource": resource})
     if quotas:
         return reply(_view(quotas[0]))
     default = call.parts.options.max_clusters_per_project
@@ -131,7 +131,7 @@ async def delete(call: Call) -> Answer:
     """DELETE /quotas/{project}/{resource}: the project has the default again"""
     async with call.parts.store.write() as tx:
         quota = await _find_quota(tx, call.path["project"], call.path["resource"])
-        await tx.quotas.remove(project_id=quota.project_id, resource=quota.resource)
+        await tx.quotas.remove({"project_id": quota.project_id, "resource": quota.resource})
     return NO_CONTENT
 
 
@@ -142,7 +142,7 @@ def _read_wish(call: Call) -> dict[str, Any]:
 
 
 async def _find_quota(tx: Transaction, project_id: str, resource: str) -> Quota:
-    quotas = await tx.quotas.select(project_id=project_id, resource=resource) if resource in RESOURCES else []
+    quotas = await tx.quotas.select({"project_id": project_id, "resource": resource}) if resource in RESOURCES else []
     if not quotas:
         raise NotFound(f"Quota for project {project_id} and resource {resource} could not be found.")
     return quotas[0]

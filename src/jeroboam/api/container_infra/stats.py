@@ -39,7 +39,7 @@ async def totals(call: Call) -> Answer:
 async def services(call: Call) -> Answer:
     """GET /mservices: the processes that make clusters"""
     async with call.parts.store.read() as tx:
-        records = await tx.services.select(binary=CONDUCTOR)
+        records = await tx.services.select({"binary": CONDUCTOR})
         alive_since = tx.now - dt.timedelta(seconds=call.parts.options.service_down_time)
     body: ServiceList = {"mservices": [_view(service, alive_since) for service in records]}
     return reply(body)

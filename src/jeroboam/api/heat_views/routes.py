@@ -96,12 +96,12 @@ async def _find(tx: Transaction, call: Call, foreign: str = "cluster:get_one_all
 
 
 async def _find_by_id(tx: Transaction, tenant: str, ident: str) -> Stack | None:
-    if clusters := await tx.clusters.find(ident, project_id=tenant):
+    if clusters := await tx.clusters.find(ident, {"project_id": tenant}):
         return await _stack_of(tx, clusters[0])
-    if groups := await tx.nodegroups.find(ident, project_id=tenant):
+    if groups := await tx.nodegroups.find(ident, {"project_id": tenant}):
         group = expect_one(groups, ident, "Stack", "stacks")
         return Stack(cluster=await cluster_of(tx, group.cluster_id, tenant), group=group)
-    for group in await tx.nodegroups.select(project_id=tenant):
+    for group in await tx.nodegroups.select({"project_id": tenant}):
         node = next((node for node in group.desired if node.uuid == ident.lower()), None)
         if node is not None:
             return Stack(cluster=await cluster_of(tx, group.cluster_id, tenant), group=group, node=node)

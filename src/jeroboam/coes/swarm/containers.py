@@ -11,10 +11,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-import aiodocker
-from aiodocker.containers import DockerContainer
-
-from jeroboam.clients.docker import read_log, translate_errors
+from jeroboam.clients.docker import DockerClient, read_log, translate_errors
 from jeroboam.clients.docker_containers import (
     MOST_BYTES,
     build_memory_limits,
@@ -27,6 +24,7 @@ from jeroboam.clients.docker_containers import (
     state_of,
 )
 from jeroboam.clients.docker_images import check_image, has_image, pull_image
+from jeroboam.clients.docker_types import DockerContainer, DockerError
 from jeroboam.coes.base import BayContainerState, CoePlan, DesiredContainer, SupportsContainers
 from jeroboam.coes.swarm.engines import SwarmEngines, api_port
 from jeroboam.domain.bay_containers import ContainerAction
@@ -128,7 +126,7 @@ def _masters(plan: CoePlan) -> list[str]:
     return [member.address for member in plan.members if member.role == MASTER]
 
 
-async def _list_containers(engine: aiodocker.Docker, label: str) -> list[DockerContainer]:
+async def _list_containers(engine: DockerClient, label: str) -> list[DockerContainer]:
     """Return our containers of that Engine with the label, in any state."""
     with translate_errors("asking a master of the cluster for its containers"):
         containers = await engine.containers.list(all=1, filters=json.dumps({"label": [label]}))
@@ -158,7 +156,7 @@ async def _find_container(engines: SwarmEngines, plan: CoePlan, uuid: str) -> Do
     return None
 
 
-async def _create_container(engine: aiodocker.Docker, want: DesiredContainer) -> DockerContainer:
+async def _create_container(engine: DockerClient, want: DesiredContainer) -> DockerContainer:
     """Create the container without starting it."""
     body: dict[str, Any] = {
         "Image": want.image,
@@ -170,7 +168,7 @@ async def _create_container(engine: aiodocker.Docker, want: DesiredContainer) ->
         body["Cmd"] = list(want.command)
     try:
         return await engine.containers.create(body, name=container_name(want.uuid))
-    except aiodocker.DockerError as error:
+    except DockerError as error:
         if error.status != HTTPStatus.CONFLICT:
             raise
     container = await get_by_name(engine, want.uuid, want.name)
@@ -184,7 +182,7 @@ async def read_state(container: DockerContainer) -> BayContainerState:
     with translate_errors("asking a master of the cluster for a container"):
         try:
             state = (await container.show())["State"]
-        except aiodocker.DockerError as error:
+        except DockerError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
             raise Temporary(f"the Engine lists container {container.id[:12]} and does not show it") from error

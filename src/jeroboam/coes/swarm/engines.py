@@ -9,9 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
-import aiodocker
-
-from jeroboam.clients.docker import connect, translate_errors
+from jeroboam.clients.docker import DockerClient, connect, translate_errors
 from jeroboam.coes.base import Authority
 from jeroboam.coes.tls import build_client_tls
 from jeroboam.domain.clusters import TemplateSpec
@@ -101,7 +99,7 @@ class SwarmEngines:
         self._tls = build_client_tls(authority, signer or authority, clock)
         self._port = port
         self._clock = clock
-        self._clients: dict[str, aiodocker.Docker] = {}
+        self._clients: dict[str, DockerClient] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,7 +107,7 @@ class SwarmEngines:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(*(client.close() for client in self._clients.values()))
 
-    def client_of(self, address: str) -> aiodocker.Docker:
+    def client_of(self, address: str) -> DockerClient:
         """Return the client of the Engine at that address."""
         if address not in self._clients:
             self._clients[address] = connect(f"https://{address}:{self._port}", tls=self._tls)

@@ -13,7 +13,7 @@ from jeroboam.conductor.clusters.records import LeaseLost
 from jeroboam.domain import bay_containers, bay_manifests
 from jeroboam.domain.bay_containers import BayContainer, BayContainerObserved, pending_ops_of, project_bay_container
 from jeroboam.domain.bay_manifests import BayManifest, BayManifestObserved, project_bay_manifest
-from jeroboam.store import Lease, Rows, Store, Transaction
+from jeroboam.store import BayObjectSelector, Lease, Rows, Store, Transaction
 
 T = TypeVar("T", BayContainer, BayManifest)
 
@@ -28,7 +28,7 @@ class BayObjectRecords(ABC, Generic[T]):
         self._store = store
 
     @abstractmethod
-    def _rows(self, tx: Transaction) -> Rows[T]:
+    def _rows(self, tx: Transaction) -> Rows[T, BayObjectSelector]:
         """Return the rows of this kind."""
 
     @abstractmethod
@@ -63,7 +63,7 @@ class BayObjectRecords(ABC, Generic[T]):
         """Remove the object."""
         async with self._store.write() as tx:
             await self._get_leased(tx, lease)
-            await self._rows(tx).remove(uuid=lease.uuid)
+            await self._rows(tx).remove({"uuid": lease.uuid})
 
     async def _write(self, lease: Lease, change: Callable[[T], T]) -> T:
         """Write the changed object; nothing if the change leaves it as it is."""
@@ -88,7 +88,7 @@ class BayContainerRecords(BayObjectRecords[BayContainer]):
 
     topic = "workload"
 
-    def _rows(self, tx: Transaction) -> Rows[BayContainer]:
+    def _rows(self, tx: Transaction) -> Rows[BayContainer, BayObjectSelector]:
         return tx.bay_containers
 
     def _project(self, container: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
@@ -141,7 +141,7 @@ class BayManifestRecords(BayObjectRecords[BayManifest]):
 
     topic = "orchestrated"
 
-    def _rows(self, tx: Transaction) -> Rows[BayManifest]:
+    def _rows(self, tx: Transaction) -> Rows[BayManifest, BayObjectSelector]:
         return tx.bay_manifests
 
     def _project(self, manifest: BayManifest, *, waiting_for: str | None = None) -> BayManifest:

@@ -28,7 +28,7 @@ class CertificateSigner:
         Raises `NotFound` if the cluster has no such authority and `Invalid` for a request that cannot be signed.
         """
         async with self._store.read() as tx:
-            authorities = await tx.certificates.select(cluster_id=cluster_id, kind=kind)
+            authorities = await tx.certificates.select({"cluster_id": cluster_id, "kind": kind})
         if not authorities:
             raise NotFound(f"Cluster {cluster_id} has no {kind} certificate authority.", field="ca_cert_type")
         [authority] = authorities

@@ -88,6 +88,6 @@ class EventRecorder:
             project_id=(wish.user_project_id if wish else None) or cluster.project_id,
             request_id=wish.request_id if wish else None,
         )
-        groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
+        groups = await tx.nodegroups.select({"cluster_id": cluster.uuid})
         payload = build_cadf_event(cluster, groups, initiator, ident=self._ids.uuid(), now=tx.now)
         await tx.notify(event_type_of(cluster), cluster.uuid, payload)

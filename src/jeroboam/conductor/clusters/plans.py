@@ -32,7 +32,8 @@ from jeroboam.domain.clusters import (
     flavor_of,
     role_of,
 )
-from jeroboam.domain.field_effects import check_effects
+from jeroboam.domain.errors import Invalid, Permanent
+from jeroboam.domain.field_effects import check_effects, list_infra_labels
 from jeroboam.domain.nodes import OpenPort
 from jeroboam.domain.states import record_health_look
 from jeroboam.providers.base import (
@@ -58,7 +59,10 @@ def owner_of(cluster: Cluster) -> CloudUser:
 
 
 def build_desired_infra(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> DesiredInfra:
-    """Return the infrastructure that the cluster should have."""
+    """Return the infrastructure that the cluster should have.
+
+    Raises `Permanent` for a label whose value cannot be carried out and must not be left out.
+    """
     spec, template = cluster.spec, cluster.spec.template
     nodes = tuple(_build_node(cluster, group, node, coe) for group in groups for node in group.desired)
     load_balancer = None
@@ -67,7 +71,7 @@ def build_desired_infra(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe)
         nodes = (*nodes, balancer_node)
         load_balancer = DesiredLoadBalancer(
             uuid=balancer_node.uuid,
-            allowed_cidrs=infra_labels.read_cidrs(spec.labels, infra_labels.MASTER_LB_ALLOWED_CIDRS),
+            allowed_cidrs=_read_allowed_cidrs(cluster),
             octavia_provider=infra_labels.read_text(spec.labels, infra_labels.OCTAVIA_PROVIDER),
             octavia_lb_algorithm=infra_labels.read_text(spec.labels, infra_labels.OCTAVIA_LB_ALGORITHM),
             octavia_lb_healthcheck=infra_labels.read_choice(
@@ -88,6 +92,16 @@ def build_desired_infra(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe)
         dns_nameservers=tuple(word.strip() for word in (template.dns_nameserver or "").split(",") if word.strip()),
         load_balancer=load_balancer,
     )
+
+
+def _read_allowed_cidrs(cluster: Cluster) -> tuple[str, ...]:
+    """Return who may connect to the load balancer. The label of a stored cluster may be older than its check."""
+    if infra_labels.MASTER_LB_ALLOWED_CIDRS not in list_infra_labels(cluster.spec.template.driver):
+        return ()
+    try:
+        return infra_labels.read_cidrs(cluster.spec.labels, infra_labels.MASTER_LB_ALLOWED_CIDRS)
+    except Invalid as error:
+        raise Permanent(error.detail) from error
 
 
 def _build_node(cluster: Cluster, group: NodeGroup, node: Node, coe: Coe) -> DesiredNode:

@@ -52,7 +52,7 @@ async def load_state(store: Store, uuid: str) -> ClusterState | None:
         return None
     async with store.read(strict=cluster.operation is not Operation.DELETE) as tx:
         groups = (await tx.nodegroups.groups_of(uuid))[uuid]
-        certificates = await tx.certificates.select(cluster_id=uuid)
+        certificates = await tx.certificates.select({"cluster_id": uuid})
     return ClusterState(cluster=cluster, groups=tuple(groups), certificates=tuple(certificates))
 
 
@@ -89,7 +89,7 @@ class ClusterRecords:
         """Store these in the place of those of the old kinds, in one transaction."""
         async with self._store.write() as tx:
             await self._check_lease(tx, lease)
-            await tx.certificates.remove(cluster_id=lease.uuid, kind=old)
+            await tx.certificates.remove({"cluster_id": lease.uuid, "kind": old})
             for certificate in certificates:
                 await tx.certificates.insert(certificate)
 
@@ -123,11 +123,11 @@ class ClusterRecords:
             if before is None:
                 return
             conditions = merge_conditions(before.observed.conditions, observed.conditions, tx.now)
-            new_observed = states.keep_reported_health(before.observed, replace(observed, conditions=conditions))
+            new_observed = states.count_health_change(before.observed, replace(observed, conditions=conditions))
             cluster = replace(before, observed=new_observed)
             cluster = states.project_cluster(cluster, waiting_for=waiting_for)
             if ended_kinds:
-                await tx.certificates.remove(cluster_id=lease.uuid, kind=ended_kinds)
+                await tx.certificates.remove({"cluster_id": lease.uuid, "kind": ended_kinds})
             if cluster != before:
                 await tx.clusters.update(replace(cluster, updated_at=tx.now))
             await self._save_groups(tx, cluster, by_uuid)
@@ -176,9 +176,9 @@ class ClusterRecords:
 
     async def _save_groups(self, tx: Transaction, cluster: Cluster, nodes: dict[str, NodeObserved] | None) -> None:
         outcome = states.outcome_of(cluster)
-        for before in await tx.nodegroups.select(cluster_id=cluster.uuid):
+        for before in await tx.nodegroups.select({"cluster_id": cluster.uuid}):
             if before.deleting and not before.desired and outcome is OperationOutcome.COMPLETE:
-                await tx.nodegroups.remove(uuid=before.uuid)
+                await tx.nodegroups.remove({"uuid": before.uuid})
                 continue
             group = states.project_group(_merge_observed(before, nodes, tx.now), cluster)
             if group != before:
@@ -217,10 +217,10 @@ class ClusterRecords:
             if cluster is not None:
                 removed = replace(cluster, status=ClusterStatus.DELETE_COMPLETE, status_reason=None)
                 await self._history.record_removal(tx, removed)
-            await tx.bay_containers.remove(cluster_id=lease.uuid)
-            await tx.certificates.remove(cluster_id=lease.uuid)
-            await tx.nodegroups.remove(cluster_id=lease.uuid)
-            await tx.clusters.remove(uuid=lease.uuid)
+            await tx.bay_containers.remove({"cluster_id": lease.uuid})
+            await tx.certificates.remove({"cluster_id": lease.uuid})
+            await tx.nodegroups.remove({"cluster_id": lease.uuid})
+            await tx.clusters.remove({"uuid": lease.uuid})
 
     async def _check_lease(self, tx: Transaction, lease: Lease) -> None:
         if not await tx.leases("cluster").is_held(lease):

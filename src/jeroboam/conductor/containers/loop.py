@@ -52,7 +52,7 @@ class ContainerReconciler:
         """Return in how many seconds to look at each container again. Raises `BrokenRow` for an unreadable one."""
         waits: dict[str, float | None] = dict.fromkeys(uuids)
         async with self._store.write() as tx:
-            containers = await tx.containers.where(*tx.containers.build_conditions(uuid=list(uuids)), strict=True)
+            containers = await tx.containers.where(*tx.containers.build_conditions({"uuid": list(uuids)}), strict=True)
             unplaced_containers = []
             for container in containers:
                 if self._is_due_for_placement(container, tx.now):
@@ -75,7 +75,7 @@ class ContainerReconciler:
         if not pending_ops:
             return None
         if container.host_id is None and pending_ops[-1].kind is OpKind.DELETE:
-            await tx.containers.remove(uuid=container.uuid)
+            await tx.containers.remove({"uuid": container.uuid})
             return None
         seconds_left = self._seconds_left(container, tx.now)
         if seconds_left > 0:
@@ -129,7 +129,7 @@ class ContainerReconciler:
 
     async def _delete_record(self, tx: Transaction, container: Container) -> None:
         """Remove the record of a deleted container. An agent removes containers that are in no record."""
-        await tx.containers.remove(uuid=container.uuid)
+        await tx.containers.remove({"uuid": container.uuid})
         payload = {"container": container.uuid, "project_id": container.project_id, "status": container.status}
         await tx.notify("container.delete", container.uuid, payload)
         if container.host_id is not None:

@@ -90,7 +90,9 @@ class ClusterAgeing:
             if exceeded_limits[0].at_max_age == "delete":
                 await self._remove(tx, cluster, exceeded_limits[0])
                 return
-            messages = {event.message for event in await tx.events.select(cluster_id=uuid, event_type=CLUSTER_AGE)}
+            messages = {
+                event.message for event in await tx.events.select({"cluster_id": uuid, "event_type": CLUSTER_AGE})
+            }
             for limit in exceeded_limits:
                 if _describe_age(limit) not in messages:
                     await self._history.record_age(tx, cluster, _describe_age(limit))
@@ -99,7 +101,7 @@ class ClusterAgeing:
         minutes = cluster.spec.create_timeout or self._operation_minutes
         new_cluster = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes)
         await tx.clusters.update(new_cluster)
-        for group in await tx.nodegroups.select(cluster_id=cluster.uuid):
+        for group in await tx.nodegroups.select({"cluster_id": cluster.uuid}):
             await tx.nodegroups.update(replace(group, status=new_cluster.status, status_reason=None, updated_at=tx.now))
         log.warning("cluster is too old", cluster=cluster.uuid, limit=limit.name)
         await self._history.record_age(tx, new_cluster, f"{_describe_age(limit)} It is deleted.")

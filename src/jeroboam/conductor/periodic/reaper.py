@@ -44,7 +44,7 @@ class Reaper:
         owned_uuids = await provider.list_owned()
         async with self._store.read() as tx:
             # A cluster whose row cannot be read exists: its infrastructure stays.
-            known_uuids = set(await tx.clusters.uuids(uuid=list(owned_uuids)))
+            known_uuids = set(await tx.clusters.uuids({"uuid": list(owned_uuids)}))
         orphans = frozenset(owned_uuids) - known_uuids
         removed_uuids = []
         for uuid in sorted(orphans & self._suspects.get(name, frozenset())):

@@ -42,9 +42,7 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-import aiodocker
-
-from jeroboam.clients.docker import translate_errors
+from jeroboam.clients.docker import DockerClient, translate_errors
 from jeroboam.domain.nodes import IMAGE_VERSION_LABEL
 from jeroboam.nodeimages.base import BuiltImage
 from jeroboam.nodeimages.engine import (
@@ -123,7 +121,7 @@ def read_pins() -> Mapping[str, str]:
 
 
 async def build(
-    docker: aiodocker.Docker, release: Version, source: ProgramSource, cache: ProgramCache, machine: Machine
+    docker: DockerClient, release: Version, source: ProgramSource, cache: ProgramCache, machine: Machine
 ) -> BuiltImage:
     """Build the image of that version on that Engine unless one with the same content exists.
 
@@ -167,7 +165,7 @@ def _node_paths(programs: Mapping[str, Path]) -> dict[str, Path]:
 
 
 async def assemble(
-    docker: aiodocker.Docker, image_recipe: ImageRecipe, tree: RootTree, version: str, content: str, machine: Machine
+    docker: DockerClient, image_recipe: ImageRecipe, tree: RootTree, version: str, content: str, machine: Machine
 ) -> str:
     """Import the tree as an image and run its first node; return the id of the final image."""
     bare_tag = f"bare-{content}"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-import aiodocker
-
+from jeroboam.clients.docker import DockerClient
+from jeroboam.clients.docker_types import DockerError
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.nodes import COMMANDS_PATH
 
@@ -35,7 +35,7 @@ class ImageWithoutStore:
 
 
 async def bake(
-    docker: aiodocker.Docker,
+    docker: DockerClient,
     source_image: ImageWithoutStore,
     machine: Machine,
     *,
@@ -71,11 +71,11 @@ async def bake(
     return image_id
 
 
-async def _clear(docker: aiodocker.Docker, name: str) -> None:
+async def _clear(docker: DockerClient, name: str) -> None:
     """Remove the container of a build that was killed."""
     try:
         await (await docker.containers.get(name)).delete(force=True, v=True)
-    except aiodocker.DockerError as error:
+    except DockerError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
-import aiodocker
-
-from jeroboam.clients.docker import translate_errors
+from jeroboam.clients.docker import DockerClient, translate_errors
+from jeroboam.clients.docker_types import DockerError
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.images import is_reference
 from jeroboam.domain.nodes import (
@@ -90,7 +89,7 @@ class DockerImage:
 class LocalCatalog:
     """The `Catalog` of the `local` provider."""
 
-    def __init__(self, docker: Callable[[], aiodocker.Docker]) -> None:
+    def __init__(self, docker: Callable[[], DockerClient]) -> None:
         self._docker = docker
 
     async def image(self, ref: str) -> Image | None:
@@ -165,7 +164,7 @@ class LocalCatalog:
         with translate_errors(f"looking for the node image {ref}"):
             try:
                 image = await self._docker().images.inspect(name)
-            except aiodocker.DockerError as error:
+            except DockerError as error:
                 # 400: the text is no valid reference.
                 if error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
                     return None

@@ -15,11 +15,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import aiodocker
-from aiodocker.containers import DockerContainer
-from aiodocker.types import JSONValue
-
-from jeroboam.clients.docker import CONNECTION_LOST, translate_errors
+from jeroboam.clients.docker import CONNECTION_LOST, DockerClient, translate_errors
+from jeroboam.clients.docker_types import DockerContainer, DockerError, JSONValue
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind
@@ -109,7 +106,7 @@ class EngineCapabilities:
 class LocalEngine:
     """Probes the Engine once and caches the result."""
 
-    def __init__(self, docker: Callable[[], aiodocker.Docker], labels: Mapping[str, str]) -> None:
+    def __init__(self, docker: Callable[[], DockerClient], labels: Mapping[str, str]) -> None:
         """`labels` are set on the probe container."""
         self._docker = docker
         self._labels = {**labels, PROBE: "1"}
@@ -136,7 +133,7 @@ class LocalEngine:
             for host_config in _list_host_configs_here():
                 try:
                     facts = await self._probe(image, host_config)
-                except aiodocker.DockerError as error:
+                except DockerError as error:
                     if error.status in _NOT_A_REFUSAL:
                         raise
                     refusals.append(error.message)

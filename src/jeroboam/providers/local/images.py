@@ -10,12 +10,10 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-import aiodocker
-from aiodocker.containers import DockerContainer
-
-from jeroboam.clients.docker import translate_errors
+from jeroboam.clients.docker import DockerClient, translate_errors
 from jeroboam.clients.docker_containers import run_command
 from jeroboam.clients.docker_images import check_image, export_images, has_image
+from jeroboam.clients.docker_types import DockerContainer
 from jeroboam.domain.clusters import LOAD_BALANCER
 from jeroboam.domain.errors import Permanent
 from jeroboam.providers.local.engine import label_filter
@@ -29,7 +27,7 @@ _SECONDS = 600
 
 
 async def copy_images(
-    docker: aiodocker.Docker,
+    docker: DockerClient,
     *,
     installation: str,
     cluster_id: str,
@@ -66,7 +64,7 @@ def _takes_images(container: DockerContainer) -> bool:
     return is_node(container["Labels"], names) and container["Labels"].get(ROLE) != LOAD_BALANCER
 
 
-async def _pack_images(docker: aiodocker.Docker, images: Sequence[str], folder: Path) -> Path:
+async def _pack_images(docker: DockerClient, images: Sequence[str], folder: Path) -> Path:
     """Return the images' tar inside another tar, which is the format of the Engine for files of a container."""
     inner, outer = folder / _FILE, folder / "outer.tar"
     with inner.open("wb") as out:
@@ -78,7 +76,7 @@ async def _pack_images(docker: aiodocker.Docker, images: Sequence[str], folder: 
     return outer
 
 
-async def _export_images(docker: aiodocker.Docker, images: Sequence[str]) -> AsyncIterator[bytes]:
+async def _export_images(docker: DockerClient, images: Sequence[str]) -> AsyncIterator[bytes]:
     for image in images:
         if not await has_image(docker, image):
             raise Permanent(f"there is no image {image} on the Docker Engine of this machine")
@@ -87,7 +85,7 @@ async def _export_images(docker: aiodocker.Docker, images: Sequence[str]) -> Asy
 
 
 async def _load_on_node(
-    docker: aiodocker.Docker,
+    docker: DockerClient,
     slots: asyncio.Semaphore,
     name: str,
     node: str,

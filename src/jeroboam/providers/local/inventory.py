@@ -14,13 +14,11 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
-import aiodocker
 import structlog
-from aiodocker.containers import DockerContainer
-from aiodocker.types import JSONValue
 
 from jeroboam.clients.addresses import list_routes
-from jeroboam.clients.docker import translate_errors
+from jeroboam.clients.docker import DockerClient, translate_errors
+from jeroboam.clients.docker_types import DockerContainer, DockerError, DockerNetwork, DockerVolume, JSONValue
 from jeroboam.domain.clusters import NodeObserved, NodeState
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
@@ -67,7 +65,7 @@ class ClusterNetwork:
 class OwnedResources:
     """Our resources on one Engine, as they are."""
 
-    def __init__(self, docker: Callable[[], aiodocker.Docker], installation: str) -> None:
+    def __init__(self, docker: Callable[[], DockerClient], installation: str) -> None:
         self._docker = docker
         self._installation = installation
         self._strays: dict[tuple[ObjectKind, str | None], tuple[str, ...]] = {}
@@ -108,7 +106,7 @@ class OwnedResources:
             for subnet, _ in zip(candidates, range(_SUBNET_TRIES), strict=False):
                 try:
                     await self._docker().networks.create(self._network_config(cluster_id, subnet))
-                except aiodocker.DockerError as error:
+                except DockerError as error:
                     # Somebody else has just taken the subnet, or created this network.
                     if "overlap" in error.message.lower():
                         continue
@@ -216,7 +214,7 @@ class OwnedResources:
     async def attach(self, container: DockerContainer, placement: NodePlacement) -> None:
         """Attach the container to the cluster's network with its address; a former attachment is removed."""
         network = await self._docker().networks.get(placement.network)
-        with contextlib.suppress(aiodocker.DockerError):
+        with contextlib.suppress(DockerError):
             # The former network may not exist any more.
             await network.disconnect({"Container": container.id, "Force": True})
         endpoint = {"IPAMConfig": {"IPv4Address": placement.address}}
@@ -247,7 +245,7 @@ class OwnedResources:
         """Create the node's container unless it exists, without starting it; return its id."""
         try:
             return (await self._docker().containers.create(config, name=name)).id
-        except aiodocker.DockerError as error:
+        except DockerError as error:
             if error.status != HTTPStatus.CONFLICT:
                 raise
         container = await self._docker().containers.get(name)
@@ -275,7 +273,7 @@ class OwnedResources:
         with translate_errors(f"stopping node {node.name}"):
             try:
                 await container.stop(t=seconds)
-            except aiodocker.DockerError as error:
+            except DockerError as error:
                 # The container is gone already, or it does not run.
                 if error.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.NOT_MODIFIED}:
                     raise
@@ -284,7 +282,7 @@ class OwnedResources:
     async def remove_nodes(self, cluster_id: str, node_uuids: Collection[str] | None, slots: asyncio.Semaphore) -> None:
         """Remove the containers, then the volumes, of these nodes (None: all) of the cluster."""
 
-        async def remove(resource: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume) -> None:
+        async def remove(resource: DockerContainer | DockerVolume) -> None:
             async with slots:
                 await _delete(resource)
 
@@ -296,9 +294,7 @@ class OwnedResources:
             volumes = [
                 volume for volume in await self._volumes(cluster_id) if _is_selected(volume["Labels"], node_uuids)
             ]
-            await asyncio.gather(
-                *(remove(aiodocker.volumes.DockerVolume(self._docker(), volume["Name"])) for volume in volumes)
-            )
+            await asyncio.gather(*(remove(DockerVolume(self._docker(), volume["Name"])) for volume in volumes))
 
     async def remove_network(self, cluster_id: str) -> None:
         """Remove the cluster's network, even when a container of somebody else is attached to it."""
@@ -349,14 +345,14 @@ def _read_network(network: Mapping[str, Any]) -> ClusterNetwork:
 
 
 async def _delete(
-    resource: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume | aiodocker.networks.DockerNetwork,
+    resource: DockerContainer | DockerVolume | DockerNetwork,
 ) -> None:
     try:
-        if isinstance(resource, aiodocker.networks.DockerNetwork):
+        if isinstance(resource, DockerNetwork):
             await resource.delete()
         else:
             await resource.delete(force=True)
-    except aiodocker.DockerError as error:
+    except DockerError as error:
         if error.status == HTTPStatus.NOT_FOUND:
             return
         if error.status == HTTPStatus.CONFLICT:

@@ -10,9 +10,7 @@ import tarfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from aiodocker.containers import DockerContainer
-from aiodocker.types import JSONValue
-
+from jeroboam.clients.docker_types import DockerContainer, JSONValue
 from jeroboam.domain.clusters import MASTER, NodeObserved, NodeState
 from jeroboam.domain.nodes import COMMANDS_PATH, NodeScript
 from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind

@@ -9,11 +9,9 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Self, final
 
-import aiodocker
-from aiodocker.containers import DockerContainer
-
-from jeroboam.clients.docker import connect, translate_errors
+from jeroboam.clients.docker import DockerClient, connect, translate_errors
 from jeroboam.clients.docker_containers import run_command
+from jeroboam.clients.docker_types import DockerContainer
 from jeroboam.domain.clusters import LOAD_BALANCER, MASTER, NodeObserved, NodeState
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Permanent, Temporary
@@ -75,8 +73,8 @@ class LocalProvider(
         self._clock = clock
         self._installation = installation
         self._url = url
-        self._client: aiodocker.Docker | None = None
-        self._question_client: aiodocker.Docker | None = None
+        self._client: DockerClient | None = None
+        self._question_client: DockerClient | None = None
         self._catalog = LocalCatalog(self._questions_docker)
         self._engine = LocalEngine(self._docker, {INSTALLATION: installation})
         self._inventory = OwnedResources(self._docker, installation)
@@ -210,12 +208,12 @@ class LocalProvider(
         for client in clients:
             await client.close()
 
-    def _docker(self) -> aiodocker.Docker:
+    def _docker(self) -> DockerClient:
         if self._client is None:
             self._client = connect(self._url)
         return self._client
 
-    def _questions_docker(self) -> aiodocker.Docker:
+    def _questions_docker(self) -> DockerClient:
         """A client of its own for queries of API requests, so that they never wait behind work on clusters."""
         if self._question_client is None:
             self._question_client = connect(self._url, answer_seconds=_QUESTION_SECONDS)

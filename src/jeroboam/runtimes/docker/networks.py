@@ -18,12 +18,11 @@ from http import HTTPStatus
 from ipaddress import IPv4Network, ip_network
 from typing import Any
 
-import aiodocker
 import structlog
-from aiodocker.containers import DockerContainer
 
 from jeroboam.clients.addresses import HostRoute, list_routes
-from jeroboam.clients.docker import translate_errors
+from jeroboam.clients.docker import DockerClient, translate_errors
+from jeroboam.clients.docker_types import DockerContainer, DockerError
 from jeroboam.clients.firewall import shield_host
 from jeroboam.domain import subnets
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
@@ -50,7 +49,7 @@ log = structlog.get_logger("jeroboam.runtimes.docker.runtime")
 class ProjectNetworks:
     """Creates networks when they are needed, and removes those that no container uses."""
 
-    def __init__(self, engine: Callable[[], aiodocker.Docker], installation: str) -> None:
+    def __init__(self, engine: Callable[[], DockerClient], installation: str) -> None:
         self._engine = engine
         self._installation = installation
         self._making = asyncio.Lock()
@@ -169,7 +168,7 @@ class ProjectNetworks:
         with translate_errors("removing the network of a project"):
             try:
                 await (await self._engine().networks.get(ident)).delete()
-            except aiodocker.DockerError as error:
+            except DockerError as error:
                 if error.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT}:
                     raise
                 return error.status == HTTPStatus.NOT_FOUND
@@ -220,7 +219,7 @@ class ProjectNetworks:
         for subnet, _ in zip(candidates, range(_TRIES), strict=False):
             try:
                 await self._engine().networks.create(self._build_config(name, project, subnet, is_shielded=is_shielded))
-            except aiodocker.DockerError as error:
+            except DockerError as error:
                 if "overlap" in error.message.lower():
                     continue
                 raise

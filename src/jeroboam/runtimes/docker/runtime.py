@@ -13,13 +13,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self, final
 
-import aiodocker
-from aiodocker.containers import DockerContainer
-
 from jeroboam.clients import docker as client
 from jeroboam.clients import docker_streams
 from jeroboam.clients.addresses import AddressRules
-from jeroboam.clients.docker import translate_errors
+from jeroboam.clients.docker import DockerClient, translate_errors
 from jeroboam.clients.docker_containers import (
     MOST_BYTES,
     container_name,
@@ -29,6 +26,7 @@ from jeroboam.clients.docker_containers import (
 )
 from jeroboam.clients.docker_images import RegistryUnreachable as Away
 from jeroboam.clients.docker_images import check_image, check_pull, has_image, pull_image
+from jeroboam.clients.docker_types import DockerContainer, DockerError
 from jeroboam.domain.containers import ContainerSpec
 from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
 from jeroboam.domain.hosts import HostFacts
@@ -96,7 +94,7 @@ class DockerRuntime(
         self._options = options or RuntimeOptions()
         self._registries = AddressRules(allowed_networks=self._options.registry_networks, may_allow_own=True)
         self._url = url
-        self._clients: dict[str, aiodocker.Docker] = {}
+        self._clients: dict[str, DockerClient] = {}
         self._networks = ProjectNetworks(lambda: self._ops, installation)
         self._ids: dict[str, str] = {}
 
@@ -133,7 +131,7 @@ class DockerRuntime(
                     async with self._networks.hold_network(project) as network:
                         body["HostConfig"]["NetworkMode"] = network
                         container = await self._ops.containers.create(body, name=container_name(uuid))
-                except aiodocker.DockerError as error:
+                except DockerError as error:
                     if error.status != _CONFLICT:
                         raise
                     await get_by_name(self._ops, uuid, name)
@@ -255,7 +253,7 @@ class DockerRuntime(
             container = await self._container(uuid, live=True)
             try:
                 processes = await container.top(ps_args=ps_args)
-            except aiodocker.DockerError as error:
+            except DockerError as error:
                 if ps_args is None or not error.message.startswith(_PS_REFUSES):
                     raise
                 text = describe_bad_value("ps_args", ps_args, f"{error.message}.")
@@ -273,15 +271,15 @@ class DockerRuntime(
         self._clients.clear()
 
     @property
-    def _ops(self) -> aiodocker.Docker:
+    def _ops(self) -> DockerClient:
         return self._client("ops")
 
     @property
-    def _live(self) -> aiodocker.Docker:
+    def _live(self) -> DockerClient:
         """A client of its own for live requests, facts and events: they never wait behind operations."""
         return self._client("live")
 
-    def _client(self, purpose: str) -> aiodocker.Docker:
+    def _client(self, purpose: str) -> DockerClient:
         if purpose not in self._clients:
             self._clients[purpose] = client.connect(self._url)
         return self._clients[purpose]
@@ -292,7 +290,7 @@ class DockerRuntime(
         with translate_errors(f"{action} container {uuid}"):
             try:
                 yield
-            except aiodocker.DockerError as error:
+            except DockerError as error:
                 if error.status != _NOT_FOUND or "no such container" not in error.message.lower():
                     raise
                 self._ids.pop(uuid, None)
@@ -306,7 +304,7 @@ class DockerRuntime(
             runtime_id = (await self._inspect(uuid, engine)).runtime_id
         return engine.containers.container(runtime_id)
 
-    async def _inspect(self, uuid: str, engine: aiodocker.Docker) -> ContainerState:
+    async def _inspect(self, uuid: str, engine: DockerClient) -> ContainerState:
         details = await engine.containers.container(self._ids.get(uuid, container_name(uuid))).show()
         labels = details["Config"]["Labels"] or {}
         if labels.get(spec_of.OWNER) != self.installation or spec_of.uuid_of(labels, [details["Name"]]) != uuid:
@@ -332,7 +330,7 @@ async def _start_unless_detached(container: DockerContainer) -> bool:
     """Start the container; return False when its network is gone."""
     try:
         await container.start()
-    except aiodocker.DockerError as error:
+    except DockerError as error:
         if error.status == _NOT_FOUND and _NO_NETWORK.search(error.message):
             return False
         raise

@@ -127,7 +127,9 @@ async def _authorities(tx: Transaction, cluster: Cluster, kind_name: str | None)
     During a rotation the first one signs: it is the newest that every node accepts.
     """
     kind = _KINDS.get(kind_name or "", MAIN)
-    by_kind = {certificate.kind: certificate for certificate in await tx.certificates.select(cluster_id=cluster.uuid)}
+    by_kind = {
+        certificate.kind: certificate for certificate in await tx.certificates.select({"cluster_id": cluster.uuid})
+    }
     if not by_kind:
         text = f"The certificate authority of cluster {cluster.uuid} is not available yet"
         raise Conflict(f"{text}; the cluster is {cluster.status}.")

@@ -48,10 +48,11 @@ async def update(call: Call) -> Answer:
         before = await cluster_of(tx, call.path["cluster"], scope)
         groups = await groups_of(tx, before)
         workers = await group_of(tx, before, DEFAULT_WORKERS) if "node_count" in field_names else None
+        now = tx.now
     # A cluster whose name is removed gets a generated one, like a cluster that was created without a name.
     spare = {"name": call.parts.ids.name("cluster")}
     wish = spare | _apply_patch(before, groups, changes)
-    cluster_update = build_update(before, groups, wish)
+    cluster_update = build_update(before, groups, wish, now=now)
     roles: frozenset[str] = frozenset()
     bounds = await bounds_for(call, before.project_id)
     bounds.check_change(before, cluster_update.cluster, cluster_update.groups)
@@ -63,7 +64,7 @@ async def update(call: Call) -> Answer:
         cluster = await cluster_of(tx, before.uuid, scope)
         groups = await groups_of(tx, cluster)
         wish = spare | _apply_patch(cluster, groups, changes)
-        cluster_update = build_update(cluster, groups, wish, roles=roles)
+        cluster_update = build_update(cluster, groups, wish, now=tx.now, roles=roles)
         if "node_count" in field_names:
             workers = await group_of(tx, cluster, DEFAULT_WORKERS)
             cluster_update = _set_size(call, cluster_update, workers, wish.get("node_count", 1))
@@ -90,11 +91,11 @@ def _changes(call: Call) -> list[PatchOperation]:
 def _apply_patch(cluster: Cluster, groups: list[NodeGroup], changes: list[PatchOperation]) -> dict[str, Any]:
     """The fields that may be patched, with their new values. Removed fields are absent."""
     sizes = {group.name: group.spec.node_count for group in groups}
-    observed, spec = cluster.observed, cluster.spec
+    health, spec = cluster.health, cluster.spec
     document: dict[str, Any] = {
         "node_count": sizes.get(DEFAULT_WORKERS),
-        "health_status": observed.health_status,
-        "health_status_reason": observed.health_status_reason or None,
+        "health_status": health.health_status,
+        "health_status_reason": health.health_status_reason or None,
         "name": cluster.name,
         "labels": spec.labels,
         "flavor_id": spec.flavor_id,
@@ -190,7 +191,7 @@ async def _write(
     sizes = {uuid: group.spec.node_count for uuid, group in groups_by_uuid.items()}
     growth = sum(group.spec.node_count - sizes[group.uuid] for group in cluster_update.groups)
     await bounds.check_growth(tx, before.project_id, growth, cluster_id=before.uuid)
-    if after.observed.health_status != before.observed.health_status:
+    if after.health.health_status != before.health.health_status:
         await record_event(tx, call, after, CLUSTER_HEALTH, "Set by request.")
     event_type, message, nodegroup = _describe_change(before, cluster_update, sizes)
     if not cluster_update.groups and after.spec == before.spec:
@@ -287,7 +288,7 @@ async def delete_cluster(tx: Transaction, call: Call, cluster: Cluster) -> None:
         await tx.clusters.update(updated_cluster)
         status = updated_cluster.status
         # A delete does not need groups that cannot be read.
-        groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
+        groups = await tx.nodegroups.select({"cluster_id": cluster.uuid})
         for group in groups:
             await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
         await record_event(

@@ -113,7 +113,7 @@ async def create_cluster(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tup
     async with call.parts.store.write() as tx:
         await tx.serialise(cluster.project_id, "clusters")
         limit = await tx.limit(cluster.project_id, "Cluster", call.parts.options.max_clusters_per_project)
-        if await tx.clusters.count(project_id=cluster.project_id) >= limit:
+        if await tx.clusters.count({"project_id": cluster.project_id}) >= limit:
             raise OverQuota(
                 "Resource limit exceeded: You have reached the maximum clusters per project, "
                 f"{limit}. You may delete a cluster to make room for a new one."

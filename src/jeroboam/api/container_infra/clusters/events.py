@@ -48,7 +48,7 @@ async def record_event(
         project_id=cluster.project_id,
         event_type=event_type,
         nodegroup=nodegroup,
-        status=cluster.observed.health_status if event_type == CLUSTER_HEALTH else cluster.status,
+        status=cluster.health.health_status if event_type == CLUSTER_HEALTH else cluster.status,
         message=message,
         user_id=caller.user_id,
         user_project_id=caller.project_id,
@@ -60,7 +60,7 @@ async def record_event(
         return
     initiator = Initiator(user_id=caller.user_id, project_id=caller.project_id, request_id=call.request_id)
     if groups is None:
-        groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
+        groups = await tx.nodegroups.select({"cluster_id": cluster.uuid})
     payload = build_cadf_event(cluster, groups, initiator, ident=call.parts.ids.uuid(), now=tx.now)
     await tx.notify(event_type_of(cluster), cluster.uuid, payload)
 

@@ -142,7 +142,7 @@ FIELDS = (
         type=int,
         in_list=True,
     ),
-    InfraField(name="links", type=list[Link], show=links_to("clusters"), in_list=True),
+    InfraField(name="links", type=list[Link], show=links_to("clusters"), in_list=True, sortable=False),
     InfraField(name="status", check=no_effect, effect=_SENT_BACK, type=str, show="status", in_list=True),
     InfraField(
         name="health_status",
@@ -151,7 +151,7 @@ FIELDS = (
         updatable=True,
         patch_check=optional(choice(*Health)),
         type=Health | None,
-        show="observed.health_status",
+        show="health.health_status",
         in_list=True,
     ),
     InfraField(
@@ -161,6 +161,7 @@ FIELDS = (
         type=bool,
         show=lambda _, __: False,
         in_list=True,
+        sortable=False,
     ),
     # There is no stack: its id is the cluster's own. A later version renamed the field, and the auto-healer of
     # Kubernetes, which asks for the latest version, still reads the old name.
@@ -174,7 +175,7 @@ FIELDS = (
         updatable=True,
         patch_check=mapping(scalars=True),
         type=dict[str, str],
-        show="observed.health_status_reason",
+        show="health.health_status_reason",
     ),
     InfraField(name="discovery_url", check=_TEXT, type=str | None),
     InfraField(name="api_address", type=str | None, show="observed.api_address"),
@@ -182,18 +183,18 @@ FIELDS = (
     InfraField(name="container_version", type=str | None, show="observed.container_version"),
     InfraField(name="project_id", type=str, show="project_id"),
     InfraField(name="user_id", type=str, show="user_id"),
-    InfraField(name="node_addresses", type=list[str], show="context.node_addresses"),
-    InfraField(name="master_addresses", type=list[str], show="context.master_addresses"),
+    InfraField(name="node_addresses", type=list[str], show="context.node_addresses", sortable=False),
+    InfraField(name="master_addresses", type=list[str], show="context.master_addresses", sortable=False),
     InfraField(name="fixed_network", check=_TEXT, inherits="fixed_network", type=str | None),
     InfraField(name="fixed_subnet", check=_TEXT, inherits="fixed_subnet", type=str | None),
     InfraField(name="floating_ip_enabled", check=optional(flag), inherits="floating_ip_enabled", type=bool),
     InfraField(name="master_lb_enabled", check=optional(flag), inherits="master_lb_enabled", type=bool),
-    InfraField(name="labels_overridden", type=Labels, show="context.labels.overridden"),
-    InfraField(name="labels_added", type=Labels, show="context.labels.added"),
-    InfraField(name="labels_skipped", type=Labels, show="context.labels.skipped"),
+    InfraField(name="labels_overridden", type=Labels, show="context.labels.overridden", sortable=False),
+    InfraField(name="labels_added", type=Labels, show="context.labels.added", sortable=False),
+    InfraField(name="labels_skipped", type=Labels, show="context.labels.skipped", sortable=False),
     InfraField(name="created_at", type=Moment | None, show=show_created_at),
     InfraField(name="updated_at", type=Moment | None, show=show_updated_at),
-    InfraField(name="faults", type=dict[str, str | None], show="context.faults", conditional=True),
+    InfraField(name="faults", type=dict[str, str | None], show="context.faults", conditional=True, sortable=False),
 )
 
 CREATE_CHECKS = create_checks(FIELDS)

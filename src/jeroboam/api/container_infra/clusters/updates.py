@@ -5,6 +5,7 @@ rebuilt in batches. Neighbours: `clusters.changes` and `nodegroups.changes` stor
 to another template.
 """
 
+import datetime as dt
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from jeroboam.api.call import Call
 from jeroboam.api.container_infra.schema import MOST_NODES
 from jeroboam.api.fields import integer
-from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup, role_of
+from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup, ReportedHealth, role_of
 from jeroboam.domain.upgrades import rebase_labels, set_group_spec
 
 BATCH = {"max_batch_size": integer(low=1, high=MOST_NODES)}
@@ -34,13 +35,27 @@ def batch_of(call: Call) -> int | None:
 
 
 def build_update(
-    cluster: Cluster, groups: Iterable[NodeGroup], wish: Mapping[str, Any], *, roles: Collection[str] = ()
+    cluster: Cluster,
+    groups: Iterable[NodeGroup],
+    wish: Mapping[str, Any],
+    *,
+    now: dt.datetime,
+    roles: Collection[str] = (),
 ) -> ClusterUpdate:
-    """The cluster with the wish's name, health, labels and flavours. `roles`: the roles whose nodes change."""
-    spec, observed = cluster.spec, cluster.observed
+    """The cluster with the wish's name, health, labels and flavours. `roles`: the roles whose nodes change.
+
+    A health that differs from the one shown is a report from outside; what was observed stays.
+    """
+    spec, reported_health = cluster.spec, cluster.reported_health
     status = Health(wish["health_status"]) if wish.get("health_status") else None
     reason = wish.get("health_status_reason", {})
-    has_new_health = (status, reason) != (observed.health_status, observed.health_status_reason)
+    if (status, reason) != (cluster.health.health_status, cluster.health.health_status_reason):
+        reported_health = ReportedHealth(
+            health_status=status,
+            health_status_reason=reason,
+            health_changes=cluster.observed.health_changes,
+            reported_at=now,
+        )
     after = replace(
         cluster,
         name=wish["name"],
@@ -50,12 +65,7 @@ def build_update(
             flavor_id=wish.get("flavor_id", spec.template.flavor_id),
             master_flavor_id=wish.get("master_flavor_id", spec.template.master_flavor_id),
         ),
-        observed=replace(
-            observed,
-            health_status=status,
-            health_status_reason=reason,
-            health_reported=observed.health_reported or has_new_health,
-        ),
+        reported_health=reported_health,
     )
     if after.spec == spec:
         return ClusterUpdate(cluster=after)

@@ -71,7 +71,7 @@ async def create(call: Call) -> Answer:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         if cluster.observed.api_address is None:
             raise Conflict(f"Cluster API address is not available yet: the cluster's status is {cluster.status}.")
-        if await tx.nodegroups.count(cluster_id=cluster.uuid, name=group.name):
+        if await tx.nodegroups.count({"cluster_id": cluster.uuid, "name": group.name}):
             raise Conflict(f"A node group with name {group.name} already exists in the cluster.", field="name")
         await bounds.check_growth(tx, cluster.project_id, group.spec.node_count, cluster_id=cluster.uuid)
         updated_cluster = await _write_cluster(tx, call, cluster)
@@ -79,7 +79,7 @@ async def create(call: Call) -> Answer:
         message = f"Node group {group.name} requested with {count_nodes_in_words(group.spec.node_count)}."
         await record_event(tx, call, updated_cluster, NODEGROUP_CREATE, message, nodegroup=group.name)
         call.subject.set_object(group.uuid, group.name)
-        [row] = await tx.nodegroups.select(uuid=group.uuid)
+        [row] = await tx.nodegroups.select({"uuid": group.uuid})
     return reply(detail_view(row, cluster, call.base), 202)
 
 

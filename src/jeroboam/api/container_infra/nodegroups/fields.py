@@ -120,17 +120,24 @@ FIELDS = (
         name="docker_volume_size", check=optional(integer(low=1)), inherits="docker_volume_size", type=int | None
     ),
     InfraField(name="labels", check=optional(labels), updatable=True, inherits="labels", type=Labels),
-    InfraField(name="labels_overridden", type=Labels, show="context.labels.overridden"),
-    InfraField(name="labels_added", type=Labels, show="context.labels.added"),
-    InfraField(name="labels_skipped", type=Labels, show="context.labels.skipped"),
-    InfraField(name="links", type=list[Link], show=_show_links),
-    InfraField(name="node_addresses", type=list[str], show=lambda group, _: list_addresses(group)),
-    InfraField(name="nodes", type=list[NodeShape], show=_show_nodes),
+    InfraField(name="labels_overridden", type=Labels, show="context.labels.overridden", sortable=False),
+    InfraField(name="labels_added", type=Labels, show="context.labels.added", sortable=False),
+    InfraField(name="labels_skipped", type=Labels, show="context.labels.skipped", sortable=False),
+    InfraField(name="links", type=list[Link], show=_show_links, sortable=False),
+    InfraField(name="node_addresses", type=list[str], show=lambda group, _: list_addresses(group), sortable=False),
+    InfraField(name="nodes", type=list[NodeShape], show=_show_nodes, sortable=False),
     InfraField(name="status_reason", type=str | None, show="status_reason"),
-    InfraField(name="version", type=str | None, show=lambda _, __: None),
-    InfraField(name="node_labels", check=optional(NODE_LABELS), usable_since=14, updatable=True, type=Labels),
+    InfraField(name="version", type=str | None, show=lambda _, __: None, sortable=False),
     InfraField(
-        name="node_taints", check=optional(NODE_TAINTS), usable_since=14, updatable=True, type=tuple[Labels, ...]
+        name="node_labels", check=optional(NODE_LABELS), usable_since=14, updatable=True, type=Labels, sortable=False
+    ),
+    InfraField(
+        name="node_taints",
+        check=optional(NODE_TAINTS),
+        usable_since=14,
+        updatable=True,
+        type=tuple[Labels, ...],
+        sortable=False,
     ),
     InfraField(name="created_at", type=Moment | None, show=show_created_at),
     InfraField(name="updated_at", type=Moment | None, show=show_updated_at),

@@ -113,6 +113,7 @@ FIELDS = (
         updatable=True,
         type=str | None,
         show=lambda template, call: _show_proxy(template, call, "http_proxy"),
+        sortable=False,
     ),
     InfraField(
         name="https_proxy",
@@ -120,6 +121,7 @@ FIELDS = (
         updatable=True,
         type=str | None,
         show=lambda template, call: _show_proxy(template, call, "https_proxy"),
+        sortable=False,
     ),
     InfraField(name="no_proxy", check=_TEXT, updatable=True, type=str | None),
     InfraField(name="insecure_registry", check=_TEXT, updatable=True, type=str | None),
@@ -147,7 +149,7 @@ FIELDS = (
     InfraField(name="hidden", check=flag, effect=service(), updatable=True, removable=False, type=bool, show="hidden"),
     InfraField(name="project_id", type=str, show="project_id"),
     InfraField(name="user_id", type=str, show="user_id"),
-    InfraField(name="links", type=list[Link], show=links_to("clustertemplates")),
+    InfraField(name="links", type=list[Link], show=links_to("clustertemplates"), sortable=False),
     InfraField(name="created_at", type=Moment | None, show=show_created_at),
     InfraField(name="updated_at", type=Moment | None, show=show_updated_at),
 )

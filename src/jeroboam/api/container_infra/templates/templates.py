@@ -155,9 +155,9 @@ async def delete(call: Call) -> Answer:
     """DELETE /clustertemplates/{id or name}: the template's end"""
     async with call.parts.store.write() as tx:
         template = await _find_writable(tx, call, "clustertemplate:delete")
-        if await tx.clusters.count(template_id=template.uuid):
+        if await tx.clusters.count({"template_id": template.uuid}):
             raise Invalid(_in_use_message(template))
-        await tx.templates.remove(uuid=template.uuid)
+        await tx.templates.remove({"uuid": template.uuid})
     return NO_CONTENT
 
 
@@ -179,7 +179,7 @@ async def _check_use(tx: Transaction, old: Template, new: Template) -> None:
         len(changed_names) == 1 and changed_names <= _MUTABLE_IN_USE and (changed_names != {"public"} or new.public)
     ):
         return
-    if await tx.clusters.count(template_id=old.uuid):
+    if await tx.clusters.count({"template_id": old.uuid}):
         raise Invalid(_in_use_message(old))
 
 
