@@ -15,15 +15,14 @@ from jeroboam.checks import select_checks
 from jeroboam.checks.base import CheckProgress, CheckResult
 from jeroboam.checks.runner import carry_out
 from jeroboam.checks.site import CheckFailed, enter
-from jeroboam.clients.container_infra import ClusterCredentials, ClusterView, ContainerInfraClient, log_in
+from jeroboam.clients.container_infra import ClusterCredentials, ClusterView, log_in
 from jeroboam.clients.docker import connect
 from jeroboam.clients.kubernetes import KubernetesApi
+from jeroboam.clients.openstack import find_clouds
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.tls import build_client_context, build_trusting_context
 from jeroboam.nodeimages.kubectl import extract_kubectl, find_cached
 from jeroboam.settings import Settings
-
-_WHO = ("OS_CLOUD", "OS_AUTH_URL")
 
 
 async def check(
@@ -84,17 +83,8 @@ def _b64(content: bytes) -> str:
 
 
 async def _open_cluster(settings: Settings, ident: str) -> tuple[ClusterView, ClusterCredentials]:
-    infra = await _open_client(settings)
+    infra = await log_in(clouds=find_clouds(settings.state))
     cluster = await infra.cluster(ident)
     if cluster.coe != "kubernetes":
         raise ValueError(f"cluster {cluster.name} is a cluster of {cluster.coe}: this command supports Kubernetes only")
     return cluster, await infra.access(cluster)
-
-
-async def _open_client(settings: Settings) -> ContainerInfraClient:
-    if any(os.environ.get(name) for name in _WHO):
-        return await log_in(clouds=None)
-    clouds = settings.state / "clouds.yaml"
-    if not clouds.exists():
-        raise ValueError(f"set OS_CLOUD, or OS_AUTH_URL and so on: there is no installation in {settings.state}")
-    return await log_in(clouds=clouds)
