@@ -6,7 +6,6 @@ installation. Neighbours: the clients of both APIs; `checks`; `nodeimages.kubect
 
 import json
 import os
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from jeroboam.checks.runner import carry_out
 from jeroboam.checks.site import CheckFailed, enter
 from jeroboam.clients.container_infra import ClusterCredentials, ClusterView, log_in
 from jeroboam.clients.docker import connect
+from jeroboam.clients.kubeconfig import build_kubeconfig
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.clients.openstack import find_clouds
 from jeroboam.kit.clock import SystemClock
@@ -65,21 +65,8 @@ async def kubectl_for(
 
 
 def kubeconfig(cluster: ClusterView, access: ClusterCredentials) -> dict[str, Any]:
-    """Return the configuration of kubectl for that cluster; JSON is YAML too."""
-    server = {"server": access.url, "certificate-authority-data": _b64(access.ca_certificates.encode())}
-    user = {"client-certificate-data": _b64(access.own.pem.encode()), "client-key-data": _b64(access.own.key)}
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": cluster.name, "cluster": server}],
-        "users": [{"name": "admin", "user": user}],
-        "contexts": [{"name": "default", "context": {"cluster": cluster.name, "user": "admin"}}],
-        "current-context": "default",
-    }
-
-
-def _b64(content: bytes) -> str:
-    return b64encode(content).decode()
+    """Return the configuration of kubectl for that cluster."""
+    return build_kubeconfig(cluster=cluster.name, user="admin", context="default", access=access)
 
 
 async def _open_cluster(settings: Settings, ident: str) -> tuple[ClusterView, ClusterCredentials]:

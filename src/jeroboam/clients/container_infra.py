@@ -120,8 +120,7 @@ class ContainerInfraClient:
         path = f"/clusters/{_escape(ident)}/nodegroups"
         groups = await self._api.list_pages(f"{path}?sort_key=id", "nodegroups", f"looking at cluster {ident}")
         return [
-            await self._api.get(f"{path}/{group['uuid']}", f"looking at node group {group['name']}")
-            for group in groups
+            await self._api.get(f"{path}/{group['uuid']}", f"looking at node group {group['name']}") for group in groups
         ]
 
     async def create_nodegroup(self, ident: str, wish: Mapping[str, Any]) -> None:

@@ -77,9 +77,7 @@ class OpenStackApi:
         answer = await self._send(method, path, action, body=body)
         return answer.json() if answer.content else None
 
-    async def _send(
-        self, method: str, path: str, action: str, *, body: Any = None, accept: Sequence[int] = ()
-    ) -> Any:
+    async def _send(self, method: str, path: str, action: str, *, body: Any = None, accept: Sequence[int] = ()) -> Any:
         content = {} if body is None else {"json": body}
         answer = await call_in_thread(
             lambda: self._session.request(path, method, raise_exc=False, headers=self._headers, **content), action

@@ -1,0 +1,40 @@
+"""Logs a command in: as `OS_*` variables say, else as the member of this machine's own installation.
+
+Neighbours: the commands of users; `jeroboam.clients`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from jeroboam import settings as options
+from jeroboam.cli.terminal import report_errors
+from jeroboam.clients import container, container_infra
+from jeroboam.clients.container import ContainerClient
+from jeroboam.clients.container_infra import ContainerInfraClient
+from jeroboam.clients.openstack import find_clouds
+
+T = TypeVar("T")
+
+
+def ask_infra(work: Callable[[ContainerInfraClient], Awaitable[T]], *, state: str | None, config: Path | None) -> T:
+    """Log in to the container-infra API and return the result of `work`. Ends the command if that fails."""
+
+    async def run() -> T:
+        clouds = find_clouds(options.load(config, state=state).state)
+        return await work(await container_infra.log_in(clouds=clouds))
+
+    with report_errors():
+        return asyncio.run(run())
+
+
+def ask_containers(work: Callable[[ContainerClient], Awaitable[T]], *, state: str | None, config: Path | None) -> T:
+    """Log in to the container API and return the result of `work`. Ends the command if that fails."""
+
+    async def run() -> T:
+        clouds = find_clouds(options.load(config, state=state).state)
+        return await work(await container.log_in(clouds=clouds))
+
+    with report_errors():
+        return asyncio.run(run())

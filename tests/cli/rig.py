@@ -1,0 +1,219 @@
+"""The whole service in the test's loop, on fake nodes and hosts, behind a real HTTP server; and who types commands."""
+
+import asyncio
+import contextlib
+import json
+import os
+import pathlib
+import shlex
+import sys
+from dataclasses import dataclass, field, replace
+
+from prometheus_client import CollectorRegistry
+from typer.testing import CliRunner
+
+from jeroboam.api.app import create_app
+from jeroboam.api.parts import ApiParts
+from jeroboam.bootstrap import seeds
+from jeroboam.bootstrap.agent import start_agent
+from jeroboam.bootstrap.api_options import build_api_options
+from jeroboam.bootstrap.conductor import ConductorParts, build_conductor_gateway, start_conductor
+from jeroboam.bootstrap.context import ProcessContext
+from jeroboam.bootstrap.dispatch import start_dispatch
+from jeroboam.cli import app
+from jeroboam.coes.fake.coe import FakeCoe
+from jeroboam.conductor.bays.connector import ClusterConnector
+from jeroboam.conductor.loop import report
+from jeroboam.conductor.metrics import LoopMetrics
+from jeroboam.dispatch.gateway import SessionGateway
+from jeroboam.kit.bus import MemoryBus
+from jeroboam.kit.clock import SystemClock
+from jeroboam.kit.ids import RandomIds
+from jeroboam.kit.tasks import Tasks
+from jeroboam.protocol.memory import session_pair
+from jeroboam.providers.fake import FakeCloud, FakeProvider, Image
+from jeroboam.runtimes.fake import FakeRuntime
+from jeroboam.secrets.keyfile import KeyFileSealer
+from jeroboam.settings import Settings, load
+from jeroboam.store import Store
+from tests import builders
+from tests.api.server import serving
+from tests.ports import AllProjects, KnownTokens
+
+HOST = "h1"
+_CLOUDS = """
+clouds:
+  test:
+    auth_type: admin_token
+    auth: {{endpoint: "{url}", token: {token}}}
+    container_infrastructure_management_endpoint_override: "{url}/container-infra/v1"
+    container_infra_endpoint_override: "{url}/container-infra/v1"
+    container_endpoint_override: "{url}/container/v1"
+"""
+
+
+@dataclass
+class Service:
+    """The service's fakes, to break things with."""
+
+    folder: pathlib.Path
+    store: Store
+    cloud: FakeCloud
+    provider: FakeProvider
+    coe: FakeCoe
+    runtime: FakeRuntime
+    url: str = ""
+
+    def environment(self, token: str = "member") -> dict[str, str]:
+        """The environment of somebody who has a clouds.yaml."""
+        clouds = self.folder / f"clouds-{token}.yaml"
+        clouds.write_text(_CLOUDS.format(url=self.url, token=token))
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "KUBECONFIG", "DOCKER_"))}
+        return kept | {
+            "OS_CLIENT_CONFIG_FILE": str(clouds),
+            "OS_CLOUD": "test",
+            "HOME": str(self.folder),
+            "KUBECONFIG": str(self.folder / "kubeconfig"),
+            "COLUMNS": "80",
+        }
+
+
+@contextlib.asynccontextmanager
+async def running(folder: pathlib.Path, database: pathlib.Path):
+    """The service on that database file; it ends with the context."""
+    settings = load(None, state=str(folder / "state"))
+    settings = replace(settings, host=HOST, clusters=replace(settings.clusters, default_provider="fake"))
+    sealer = KeyFileSealer(folder / "key")
+    context = _make_context(settings, f"sqlite+aiosqlite:///{database}", sealer)
+    store, clock, tasks = context.store, context.clock, context.tasks
+    cloud = FakeCloud()
+    cloud.offers.images["kubernetes-node"] = Image(
+        id="kubernetes-node", name="kubernetes-node", os_distro="jeroboam", version="v1.36.3"
+    )
+    provider = FakeProvider(installation="i", clock=clock, cloud=cloud)
+    coe = FakeCoe(clock=clock)
+    coes = {"kubernetes": coe, "swarm": coe}
+    runtime = FakeRuntime(clock=clock)
+    parts = ConductorParts(
+        providers={"fake": provider},
+        coes=coes,
+        connector=ClusterConnector(store=store, coes=coes, sealer=sealer),
+        projects=AllProjects(),
+        publish=_publish,
+        sealer=sealer,
+    )
+    dispatcher = start_dispatch(context)
+
+    async def open_session():
+        agent_end, server_end = session_pair()
+        tasks.start("session", dispatcher.serve(server_end))
+        return agent_end
+
+    start_agent(context, runtime=runtime, journal_file=folder / "agent.db", open_session=open_session)
+    start_conductor(context, parts)
+    api = ApiParts(
+        store=store,
+        tokens=KnownTokens(),
+        projects=AllProjects(),
+        conductor=build_conductor_gateway(context, parts),
+        gateway=SessionGateway(dispatcher),
+        clock=clock,
+        ids=context.ids,
+        options=build_api_options(settings, auth_uri="http://127.0.0.1:5000/v3"),
+        limits=(),
+    )
+    service = Service(folder=folder, store=store, cloud=cloud, provider=provider, coe=coe, runtime=runtime)
+    try:
+        async with serving(create_app(api)) as url:
+            service.url = url
+            yield service
+    finally:
+        await tasks.close()
+        await store.close()
+
+
+def _make_context(settings: Settings, url: str, sealer: KeyFileSealer) -> ProcessContext:
+    clock, bus, counters = SystemClock(), MemoryBus(), CollectorRegistry()
+    return ProcessContext(
+        settings=settings,
+        store=Store(url, clock=clock, bus=bus, sealer=sealer),
+        bus=bus,
+        clock=clock,
+        ids=RandomIds(),
+        tasks=Tasks(report),
+        limits=(),
+        counters=counters,
+        meter=LoopMetrics(counters),
+        name="only",
+    )
+
+
+async def _publish(message) -> None:
+    del message
+
+
+async def seed_templates(store: Store) -> None:
+    """The templates of a new installation, on fake nodes."""
+    async with store.write() as tx:
+        for name, spec in seeds.SPECS.items():
+            fields = {"name": name, "spec": replace(spec, driver="fake"), "project_id": "p0", "public": True}
+            await tx.templates.insert(replace(builders.template(), **fields))
+
+
+@dataclass
+class Done:
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self):
+        return json.loads(self.out)
+
+
+@dataclass
+class Typist:
+    """Somebody who types commands."""
+
+    environment: dict[str, str]
+    typed: list[str] = field(default_factory=list)
+
+    async def run(self, line: str) -> Done:
+        """Type a command line of `jeroboam`."""
+        self.typed.append(line)
+        words = shlex.split(line)
+        invoked = await asyncio.to_thread(CliRunner().invoke, app, words, env=self.environment, prog_name="jeroboam")
+        unexpected = invoked.exception
+        if unexpected is not None and not isinstance(unexpected, SystemExit):
+            raise unexpected
+        return Done(invoked.exit_code, invoked.stdout, invoked.stderr)
+
+    async def __call__(self, line: str) -> str:
+        """What a command prints that has to succeed."""
+        done = await self.run(line)
+        assert (done.status, done.err) == (0, ""), done
+        return done.out
+
+    async def refused(self, line: str) -> str:
+        """What a command says on stderr that has to fail: one line, and nothing on stdout."""
+        done = await self.run(line)
+        assert done.status != 0, done
+        assert done.out == "", done
+        assert done.err.count("\n") == 1, done
+        return done.err.rstrip("\n")
+
+    async def openstack(self, line: str) -> str:
+        """What a line printed by --show-api does, run by the published client."""
+        words = shlex.split(line)
+        assert words[0] == "openstack"
+        process = await asyncio.create_subprocess_exec(
+            pathlib.Path(sys.executable).with_name("openstack"),
+            *words[1:],
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+        return out.decode()
