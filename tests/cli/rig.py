@@ -41,14 +41,16 @@ from tests.api.server import serving
 from tests.ports import AllProjects, KnownTokens
 
 HOST = "h1"
+# The published clients take no notice of an overridden endpoint, so there is a cloud for each API.
 _CLOUDS = """
 clouds:
-  test:
+  container-infra: &cloud
     auth_type: admin_token
-    auth: {{endpoint: "{url}", token: {token}}}
-    container_infrastructure_management_endpoint_override: "{url}/container-infra/v1"
-    container_infra_endpoint_override: "{url}/container-infra/v1"
+    auth: {{endpoint: "{url}/container-infra/v1", token: {token}}}
     container_endpoint_override: "{url}/container/v1"
+  container:
+    <<: *cloud
+    auth: {{endpoint: "{url}/container/v1", token: {token}}}
 """
 
 
@@ -71,7 +73,7 @@ class Service:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "KUBECONFIG", "DOCKER_"))}
         return kept | {
             "OS_CLIENT_CONFIG_FILE": str(clouds),
-            "OS_CLOUD": "test",
+            "OS_CLOUD": "container-infra",
             "HOME": str(self.folder),
             "KUBECONFIG": str(self.folder / "kubeconfig"),
             "COLUMNS": "80",
@@ -153,10 +155,15 @@ async def _publish(message) -> None:
 
 
 async def seed_templates(store: Store) -> None:
-    """The templates of a new installation, on fake nodes."""
+    """The templates of a new installation, on fake nodes; with the storage that python-magnumclient always names."""
     async with store.write() as tx:
         for name, spec in seeds.SPECS.items():
-            fields = {"name": name, "spec": replace(spec, driver="fake"), "project_id": "p0", "public": True}
+            fields = {
+                "name": name,
+                "spec": replace(spec, driver="fake", docker_storage_driver="overlay2"),
+                "project_id": "p0",
+                "public": True,
+            }
             await tx.templates.insert(replace(builders.template(), **fields))
 
 
@@ -210,7 +217,7 @@ class Typist:
         process = await asyncio.create_subprocess_exec(
             pathlib.Path(sys.executable).with_name("openstack"),
             *words[1:],
-            env=self.environment,
+            env=self.environment | {"OS_CLOUD": "container" if words[1] == "appcontainer" else "container-infra"},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

@@ -323,7 +323,10 @@ def explain_policy(
 
 @policies.command("check", cls=UserCommand)
 def check_limits(file: Annotated[Path, typer.Argument(help="A file of limits.", metavar="FILE")]) -> None:
-    """Say whether a file of limits is well formed, before the service is started with it."""
+    """Say whether a file of limits is well formed.
+
+    Before the service is started with it.
+    """
     with report_errors():
         from jeroboam.bootstrap.limits import read_limits  # noqa: PLC0415
 

@@ -204,7 +204,11 @@ def remove_containers(
     async def remove(zun: ContainerClient) -> None:
         clock = SystemClock()
         # All are looked for before one is removed: a name that is wrong changes nothing.
-        for shown in [await zun.show(ident) for ident in containers]:
+        shown_containers = [await zun.show(ident) for ident in containers]
+        running = [shown["name"] for shown in shown_containers if shown["status"] == "Running"]
+        if running and not force:
+            raise ValueError(f"{', '.join(running)}: it runs; jeroboam rm --force stops it first")
+        for shown in shown_containers:
             await zun.delete(shown["uuid"], stop=force)
             while wait and (latest := await zun.find(shown["uuid"])) is not None:
                 _check_removal(latest)

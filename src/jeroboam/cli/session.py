@@ -4,6 +4,7 @@ Neighbours: the commands of users; `jeroboam.clients`.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,10 @@ from jeroboam.clients.container_infra import ContainerInfraClient
 from jeroboam.clients.openstack import find_clouds
 
 T = TypeVar("T")
+
+# The libraries also log what they raise. Without a handler Python would print that on stderr.
+for _name in ("keystoneauth", "openstack"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
 def ask_infra(work: Callable[[ContainerInfraClient], Awaitable[T]], *, state: str | None, config: Path | None) -> T:

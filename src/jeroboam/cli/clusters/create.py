@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from jeroboam.cli.clusters import requests
-from jeroboam.cli.clusters.definition import ClusterDefinition, check_definition, read_definition
+from jeroboam.cli.clusters.definition import ClusterDefinition, build_definition, read_definition
 from jeroboam.cli.clusters.progress import ClusterProgress
 from jeroboam.cli.session import ask_infra
 from jeroboam.cli.terminal import Config, ShowApi, State, Wait, report_errors, show_api_command, show_line
@@ -67,11 +66,7 @@ def _define(fields: dict[str, Any], labels: list[str] | tuple[str, ...], file: P
             raise ValueError(f"--label {label}: KEY=VALUE is expected")
         pairs[key] = value
     values = {name: getattr(base, name) for name in base.__struct_fields__} | fields | {"labels": pairs}
-    try:
-        definition = check_definition(msgspec.convert(values, ClusterDefinition, from_attributes=True))
-    except msgspec.ValidationError as error:
-        reason, _, place = str(error).partition(" - at `$.")
-        raise ValueError(f"{place.removesuffix('`')}: {reason.replace('`', '')}") from error
+    definition = build_definition(values)
     if not definition.name:
         raise ValueError("name: say what the cluster is to be called: jeroboam cluster create NAME")
     return definition
@@ -88,11 +83,11 @@ async def _show_requests(infra: ContainerInfraClient, definition: ClusterDefinit
     show_api_command(requests.format_create_cluster(requests.build_cluster_request(definition, template)))
     for group in definition.node_groups:
         body = requests.build_nodegroup_request(group)
-        show_api_command(requests.format_create_nodegroup(definition.name, body))
+        show_api_command(requests.format_create_nodegroup(str(definition.name), body))
 
 
 async def _create(infra: ContainerInfraClient, definition: ClusterDefinition, *, wait: bool) -> None:
-    if await infra.find_cluster(definition.name) is not None:
+    if await infra.find_cluster(str(definition.name)) is not None:
         raise ValueError(f"name: there is a cluster {definition.name} already")
     template = await _find_template(infra, definition)
     if template["coe"] != definition.coe:

@@ -4,8 +4,9 @@ The file has the words of the command's options. Each error names the file and t
 asks for it; `requests`, which turns it into the bodies of requests.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -14,8 +15,7 @@ CoeName = Literal["kubernetes", "swarm"]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=242)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Version = Annotated[str, msgspec.Meta(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+$")]
-LabelValue = str | bool | int | float
-Labels = dict[str, LabelValue]
+Labels = dict[str, Any]
 
 
 class NodeGroupDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,7 +32,7 @@ class NodeGroupDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 class ClusterDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A cluster."""
 
-    name: Name = ""
+    name: Name | None = None
     coe: CoeName = "kubernetes"
     version: Version | None = None
     masters: Annotated[int, msgspec.Meta(ge=1)] = 1
@@ -60,31 +60,46 @@ def read_definition(path: Path) -> ClusterDefinition:
     if not all(isinstance(key, str) for key in content):
         raise ValueError(f"{path}: the name of each field has to be a text")
     try:
-        return check_definition(msgspec.convert(content, ClusterDefinition))
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{path}: {_describe(error)}") from error
+        return build_definition(content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def check_definition(definition: ClusterDefinition) -> ClusterDefinition:
-    """Return the definition if its fields fit together. Raises `ValueError` that names the field."""
+def build_definition(fields: Mapping[str, Any]) -> ClusterDefinition:
+    """Return the definition with these fields. Raises `ValueError` that names the field that is wrong."""
+    try:
+        definition = msgspec.convert(fields, ClusterDefinition, from_attributes=True)
+    except msgspec.ValidationError as error:
+        raise ValueError(_describe(error)) from error
+    _check_together(definition)
+    return definition
+
+
+def _check_together(definition: ClusterDefinition) -> None:
+    """Raise `ValueError` if the fields do not fit together."""
     if definition.version and definition.coe != "kubernetes":
         raise ValueError(f"version: nodes of {definition.coe} have the version of their image")
     if definition.version and "kube_tag" in definition.labels:
         raise ValueError("version: the label kube_tag says it too; name one of them")
+    _check_labels("labels", definition.labels)
     names = [group.name for group in definition.node_groups]
     for index, group in enumerate(definition.node_groups):
+        _check_labels(f"node_groups[{index}].labels", group.labels)
         if names.index(group.name) != index:
             raise ValueError(f"node_groups[{index}].name: there are two groups {group.name}")
         if group.max_nodes is not None and group.max_nodes < max(group.nodes, group.min_nodes or 0):
             raise ValueError(f"node_groups[{index}].max_nodes: it is less than nodes or min_nodes")
-    return definition
+
+
+def _check_labels(field: str, labels: Labels) -> None:
+    for key, value in labels.items():
+        if not isinstance(value, str | int | float):
+            raise ValueError(f"{field}.{key}: a text, a number, true or false is expected")  # noqa: TRY004
 
 
 def _describe(error: msgspec.ValidationError) -> str:
     """Return the text with the field first: `workers: Expected int, got str`."""
     reason, _, place = str(error).partition(" - at `")
     field = place.removesuffix("`").removeprefix("$").removeprefix(".")
-    text = reason.replace("`", "")
+    text = "a version is written as v1.36.3" if "regex" in reason else reason.replace("`", "")
     return f"{field}: {text}" if field else text
