@@ -1,4 +1,4 @@
-"""The command as a program, with `jeroboam up` on fakes and its own Keystone: who one is, and a service that is down."""
+"""The command as a program, with `jeroboam up` on fakes and its own Keystone: who one is; a service that is down."""
 
 import asyncio
 import json
