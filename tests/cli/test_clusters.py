@@ -23,7 +23,7 @@ async def test_the_life_of_a_cluster(cli, service):
     shown = texts(created)
     requested = "Cluster requested from template kubernetes: default-master with 1 node, default-worker with 2 nodes."
     assert shown[0] == requested
-    assert "CREATE_COMPLETE" in shown
+    assert shown[-1] == "CREATE_COMPLETE"
     assert created.splitlines()[-1] == "kubectl reaches it after: jeroboam cluster kubeconfig dev"
     listed = json.loads(await cli("cluster list -o json"))
     assert [(item["name"], item["coe"], item["node_count"]) for item in listed] == [("dev", "kubernetes", 2)]
@@ -33,11 +33,11 @@ async def test_the_life_of_a_cluster(cli, service):
 
     scaled = texts(await cli("cluster scale dev 3"))
     assert requested not in scaled, "what was before is not told again"
-    assert "UPDATE_COMPLETE" in scaled
+    assert scaled[-1] == "UPDATE_COMPLETE"
     nodes = json.loads(await cli("cluster nodes dev -o json"))
     assert sorted(node["nodegroup"] for node in nodes) == ["default-master", *["default-worker"] * 3]
 
-    assert texts(await cli("cluster delete dev"))[-1] == "cluster dev is gone"
+    assert texts(await cli("cluster delete dev"))[-1] == "DELETE_COMPLETE: The cluster is gone."
     assert json.loads(await cli("cluster list -o json")) == []
     assert not service.cloud.clusters
 
@@ -116,7 +116,7 @@ async def test_what_is_waited_for_is_shown_while_it_lasts(cli, service):
     service.provider.faults.mend("boot")
     done = await creation
     assert done.status == 0
-    assert "CREATE_COMPLETE" in texts(done.out)
+    assert texts(done.out)[-1] == "CREATE_COMPLETE"
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ async def test_a_context_comes_with_kubeconfig_and_goes_with_the_cluster(cli, se
     assert config["clusters"][-1]["cluster"]["server"] == cluster["api_address"]
     printed = json.loads(await cli("cluster kubeconfig dev --print --context x"))
     assert printed["contexts"][0]["name"] == "x"
-    assert f"context jeroboam-dev removed from {path}" in await cli("cluster delete dev")
+    assert f"context jeroboam-dev is no more in {path}" in await cli("cluster delete dev")
     assert yaml.safe_load(path.read_text())["clusters"] == yaml.safe_load(THEIRS)["clusters"]
 
 

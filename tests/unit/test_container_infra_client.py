@@ -1,12 +1,14 @@
 """What the command line asks a container-infra API as its user, and how refusals and silence are told."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
+from keystoneauth1.exceptions import ConnectFailure, ConnectTimeout, SSLFailure, Unauthorized
 
 from jeroboam.bootstrap.own_clusters import check, kubeconfig
 from jeroboam.clients.container_infra import ContainerInfraClient, log_in
-from jeroboam.clients.openstack import OpenStackApi
+from jeroboam.clients.openstack import OpenStackApi, call_in_thread
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.x509 import make_ca, sign_csr
@@ -100,3 +102,32 @@ async def test_a_cloud_that_there_is_not_is_told(tmp_path):
     (tmp_path / "clouds.yaml").write_text("clouds: {}")
     with pytest.raises(Temporary, match="logging in: Cloud jeroboam was not found"):
         await log_in(clouds=tmp_path / "clouds.yaml")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            ConnectFailure("Unable to establish connection to http://192.0.2.1:5000/v3: HTTPConnectionPool(host=x)"),
+            "service: down: nothing answers at http://192.0.2.1:5000",
+        ),
+        (
+            ConnectTimeout("Request to https://c.example/v3 timed out"),
+            "service: down: nothing answers at https://c.example",
+        ),
+        (
+            SSLFailure("SSL exception connecting to https://c.example/v3: bad"),
+            "asking: SSL exception connecting to https://c.example/v3: bad",
+        ),
+        (
+            Unauthorized("The request requires authentication."),
+            "asking: The request requires authentication. (HTTP 401)",
+        ),
+    ],
+)
+async def test_silence_is_told_apart_from_other_troubles(error, reason):
+    def ask():
+        raise error
+
+    with pytest.raises(Temporary, match=f"^{re.escape(reason)}$"):
+        await call_in_thread(ask, "asking")

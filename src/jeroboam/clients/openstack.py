@@ -21,7 +21,8 @@ CONTAINER_INFRA = "container-infra"
 CONTAINER = "container"
 LOCAL_CLOUD = "jeroboam"
 """The cloud of the member in the clouds.yaml of this machine's own installation."""
-_UNREACHABLE = re.compile(r"(?:connection to|connecting to|request to) (https?://\S+?)(?:: |\. |\s|$)")
+# keystoneauth's words for a refused connection and for silence; a certificate that is not trusted has others.
+_UNREACHABLE = re.compile(r"(?:establish connection to|Request to) (https?://\S+?)(?:[:.]? |$)")
 
 
 _WHO = ("OS_CLOUD", "OS_AUTH_URL")

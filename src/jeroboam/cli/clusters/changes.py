@@ -33,23 +33,22 @@ async def _delete(infra: ContainerInfraClient, idents: list[str], *, wait: bool)
     kubeconfig = KubeconfigFile(default_kubeconfig())
     # All are looked for before one is removed: a name that is wrong changes nothing.
     for cluster in [await infra.show_cluster(ident) for ident in idents]:
-        uuid, name = cluster["uuid"], cluster["name"]
+        uuid = cluster["uuid"]
         with ClusterProgress(infra) as progress:
             await progress.skip_past(uuid)
             await infra.delete_cluster(uuid)
-            _remove_contexts(kubeconfig, uuid, progress)
+            _remove_contexts(kubeconfig, uuid)
             if wait:
                 await progress.wait(uuid)
-                progress.show(f"cluster {name} is gone")
 
 
-def _remove_contexts(kubeconfig: KubeconfigFile, uuid: str, progress: ClusterProgress) -> None:
+def _remove_contexts(kubeconfig: KubeconfigFile, uuid: str) -> None:
     try:
         for context in kubeconfig.remove(uuid):
-            progress.show(f"context {context} removed from {kubeconfig.path}")
+            show_line(f"context {context} is no more in {kubeconfig.path}")
     except (ValueError, OSError) as error:
         # The cluster goes all the same.
-        progress.show(f"its context stays: {error}")
+        show_line(f"its context stays: {error}")
 
 
 def scale_cluster(

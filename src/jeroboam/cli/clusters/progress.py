@@ -57,6 +57,8 @@ class ClusterProgress:
             cluster = await self._infra.find_cluster(uuid)
             await self._show_events(uuid)
             if cluster is None:
+                if self._last_event is None:
+                    self.show("gone")
                 return None
             status, reason = cluster["status"], cluster["status_reason"] or ""
             if not status.endswith(_IN_PROGRESS):
@@ -89,7 +91,8 @@ class ClusterProgress:
 def _describe(event: Mapping[str, Any]) -> str:
     status, message = event["status"] or "", event["message"] or ""
     if event["event_type"] == "cluster.health":
-        return f"health {status}" + (f": {message}" if message else "")
+        # That it is well is what everybody expects.
+        return "" if status == "HEALTHY" else f"health {status}" + (f": {message}" if message else "")
     if status.endswith(_IN_PROGRESS):
         return message
     return f"{status}: {message}" if message else status
