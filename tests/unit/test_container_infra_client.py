@@ -4,7 +4,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from keystoneauth1.exceptions import ConnectFailure, ConnectTimeout, SSLFailure, Unauthorized
+from keystoneauth1.exceptions import ConnectFailure, ConnectTimeout, SSLError, Unauthorized
 
 from jeroboam.bootstrap.own_clusters import check, kubeconfig
 from jeroboam.clients.container_infra import ContainerInfraClient, log_in
@@ -116,7 +116,7 @@ async def test_a_cloud_that_there_is_not_is_told(tmp_path):
             "service: down: nothing answers at https://c.example",
         ),
         (
-            SSLFailure("SSL exception connecting to https://c.example/v3: bad"),
+            SSLError("SSL exception connecting to https://c.example/v3: bad"),
             "asking: SSL exception connecting to https://c.example/v3: bad",
         ),
         (
