@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import signal
+import sys
 
 import pytest
 
@@ -117,6 +119,23 @@ async def test_what_is_waited_for_is_shown_while_it_lasts(cli, service):
     done = await creation
     assert done.status == 0
     assert texts(done.out)[-1] == "CREATE_COMPLETE"
+
+
+async def test_ctrl_c_ends_the_show_and_not_the_cluster(cli, service):
+    service.provider.faults.hold("boot")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "jeroboam", "cluster", "create", "dev"),
+        env=cli.environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert b"Cluster requested" in await process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert (process.returncode, err.decode()) == (130, "jeroboam: interrupted; what was asked for goes on\n")
+    [cluster] = json.loads(await cli("cluster list -o json"))
+    assert cluster["status"] == "CREATE_IN_PROGRESS"
+    service.provider.faults.mend("boot")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
 import typer
@@ -58,7 +58,7 @@ def report_errors() -> Iterator[None]:
         fail(str(error))
 
 
-def fail(reason: str, *, status: int = 1) -> None:
+def fail(reason: str, *, status: int = 1) -> NoReturn:
     """Show the reason in one line on stderr, and exit."""
     error_console.print(f"jeroboam: {reason}", style="red", markup=False, soft_wrap=True)
     sys.exit(status)

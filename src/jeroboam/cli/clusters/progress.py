@@ -63,7 +63,7 @@ class ClusterProgress:
             status, reason = cluster["status"], cluster["status_reason"] or ""
             if not status.endswith(_IN_PROGRESS):
                 break
-            self._status.update(Text(reason or status))
+            self._status.update(Text(f"{self._clock.monotonic() - self._begin:.0f} s  {reason or status}"))
             if self._last_event is None:
                 self.show(reason)
             await self._clock.sleep(LOOK_SECONDS)
