@@ -218,6 +218,7 @@ class Typist:
             pathlib.Path(sys.executable).with_name("openstack"),
             *words[1:],
             env=self.environment | {"OS_CLOUD": "container" if words[1] == "appcontainer" else "container-infra"},
+            cwd=self.environment["HOME"],
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

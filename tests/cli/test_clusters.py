@@ -95,6 +95,13 @@ async def test_an_upgrade_makes_a_template_with_the_version_and_uses_it_again(cl
     assert first["cluster_template_id"] == second["cluster_template_id"]
 
 
+async def test_an_upgrade_is_not_held_back_by_the_version_that_the_cluster_was_made_with(cli):
+    await cli("cluster create dev --version v1.35.4")
+    await cli(f"cluster upgrade dev --version {VERSION}")
+    [cluster] = json.loads(await cli("cluster list -o json"))
+    assert cluster["labels"] == {"kube_tag": VERSION}
+
+
 async def test_a_failure_is_told_with_its_reason_and_where_it_happened(cli, service):
     service.provider.faults.fail("boot", Permanent("no room for node"))
     done = await cli.run("cluster create dev")

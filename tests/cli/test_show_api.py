@@ -33,6 +33,12 @@ async def test_an_upgrade_by_the_printed_commands_is_the_same(cli):
 
 async def test_the_other_printed_commands_are_taken(cli):
     await cli("cluster create dev")
-    for line in ("cluster list", "cluster nodes dev", "cluster scale dev 2", "cluster delete dev"):
+    for line in (
+        "cluster list",
+        "cluster nodes dev",
+        "cluster kubeconfig dev",
+        "cluster scale dev 2",
+        "cluster delete dev",
+    ):
         printed = await cli(f"{line} --show-api")
         await cli.openstack(printed)

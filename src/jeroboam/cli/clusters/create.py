@@ -117,4 +117,5 @@ async def _find_template(infra: ContainerInfraClient, definition: ClusterDefinit
 def _suggest_next(definition: ClusterDefinition) -> str:
     if definition.coe == "kubernetes":
         return f"kubectl reaches it after: jeroboam cluster kubeconfig {definition.name}"
-    return f"docker reaches it after: eval $(openstack coe cluster config {definition.name} --dir {definition.name})"
+    name = definition.name
+    return f"docker reaches it after: mkdir {name} && eval $(openstack coe cluster config {name} --dir {name})"

@@ -31,7 +31,7 @@ def write_kubeconfig(
     stays, and `cluster delete` removes the context again.
     """
     if show_api:
-        show_api_command(["coe", "cluster", "config", cluster, "--dir", cluster])
+        show_api_command(["coe", "cluster", "config", cluster])
         return
 
     async def write(infra: ContainerInfraClient) -> None:
