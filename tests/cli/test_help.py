@@ -7,10 +7,10 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 
 import pytest
 import typer
-from typer.completion import completion_init
 from typer.testing import CliRunner
 
 from jeroboam.cli import app
@@ -97,11 +97,17 @@ def test_completion(shell):
     assert invoke("completion", "ksh").stderr == "jeroboam: ksh: there is completion for bash, zsh and fish\n"
 
 
-def test_bash_completes_commands_and_options():
-    """The script of bash as bash runs it, with a program in the place of the installed one."""
-    completion_init()
-    environment = {"_JEROBOAM_COMPLETE": "complete_bash", "COMP_WORDS": "jeroboam cluster cre", "COMP_CWORD": "2"}
-    done = CliRunner().invoke(app, [], env=environment, prog_name="jeroboam")
-    assert done.stdout.split() == ["create"]
-    environment |= {"COMP_WORDS": "jeroboam cluster create --wo", "COMP_CWORD": "3"}
-    assert CliRunner().invoke(app, [], env=environment, prog_name="jeroboam").stdout.split() == ["--workers"]
+def test_bash_completes_commands_and_options(tmp_path):
+    """The script as bash runs it."""
+    typed = [("cluster cre", 2, "create"), ("cluster create --wo", 3, "--workers"), ("complet", 1, "completion")]
+    lines = ["source <(jeroboam completion bash)"]
+    for words, index, _ in typed:
+        lines += [
+            f"COMP_WORDS=(jeroboam {words}) COMP_CWORD={index}",
+            "_jeroboam_completion jeroboam",
+            'echo "${COMPREPLY[@]}"',
+        ]
+    program = pathlib.Path(sys.executable).parent
+    environment = os.environ | {"PATH": f"{program}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", "\n".join(lines)], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [completed for *_, completed in typed]
