@@ -1,5 +1,6 @@
 """A service on fakes, and somebody who types commands at it."""
 
+import contextlib
 import shutil
 
 import pytest
@@ -33,5 +34,6 @@ async def service(bare_service):
 
 
 @pytest.fixture
-def cli(service):
-    return Typist(service.environment())
+async def cli(service):
+    async with contextlib.aclosing(Typist(service.environment())) as typist:
+        yield typist

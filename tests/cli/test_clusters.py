@@ -1,6 +1,7 @@
 """`jeroboam cluster …` at a real API: what is asked for, shown and refused."""
 
 import asyncio
+import contextlib
 import json
 import re
 import signal
@@ -73,13 +74,16 @@ node_groups:
 
 
 async def test_without_a_template_one_is_made_and_then_used_again(bare_service):
-    cli = Typist(bare_service.environment())
-    await cli("cluster create one --coe swarm")
-    await cli("cluster create two --coe swarm")
-    clusters = json.loads(await cli("cluster list -o json"))
-    assert len({cluster["cluster_template_id"] for cluster in clusters}) == 1
-    shown = json.loads(await cli.openstack("openstack coe cluster template list -f json"))
-    assert [template["name"] for template in shown] == ["jeroboam-swarm"]
+    async with contextlib.aclosing(Typist(bare_service.environment())) as cli:
+        template, _ = (await cli("cluster create one --coe swarm --show-api")).splitlines()
+        await cli("cluster create one --coe swarm")
+        await cli("cluster create two --coe swarm")
+        clusters = json.loads(await cli("cluster list -o json"))
+        assert len({cluster["cluster_template_id"] for cluster in clusters}) == 1
+        shown = json.loads(await cli.openstack("openstack coe cluster template list -f json"))
+        assert [item["name"] for item in shown] == ["jeroboam-swarm"]
+        # A second template of that name is allowed; the printed command is taken.
+        await cli.openstack(template)
 
 
 async def test_an_upgrade_makes_a_template_with_the_version_and_uses_it_again(cli):
