@@ -1,11 +1,14 @@
 """What the command line asks a container-infra API as its user, and how refusals and silence are told."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
+from keystoneauth1.exceptions import ConnectFailure, ConnectTimeout, SSLError, Unauthorized
 
 from jeroboam.bootstrap.own_clusters import check, kubeconfig
 from jeroboam.clients.container_infra import ContainerInfraClient, log_in
+from jeroboam.clients.openstack import OpenStackApi, call_in_thread
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.x509 import make_ca, sign_csr
@@ -34,23 +37,26 @@ class Server:
             **answers,
         }
 
-    def get(self, url: str, *, raise_exc: bool) -> SimpleNamespace:
+    def request(self, url: str, method: str, *, raise_exc: bool, headers: dict, json: dict | None = None):
         assert not raise_exc
-        return self._answer(self.answers.get(url, 404))
-
-    def post(self, url: str, *, json: dict, raise_exc: bool) -> SimpleNamespace:
-        assert not raise_exc
-        assert (url, json["cluster_uuid"]) == ("/certificates", "u-1")
+        assert headers["OpenStack-API-Version"] == "container-infra latest"
+        if method == "GET":
+            return self._answer(self.answers.get(url, 404))
+        assert (method, url, json["cluster_uuid"]) == ("POST", "/certificates", "u-1")
         return self._answer(self.answers.get(url) or {"pem": sign_csr(ca=CA, csr=json["csr"], now=NOW)})
 
     def _answer(self, said: object) -> SimpleNamespace:
         if isinstance(said, int):
             return SimpleNamespace(status_code=said, json=lambda: {"errors": [{"detail": f"it says {said}"}]})
-        return SimpleNamespace(status_code=200, json=lambda: said)
+        return SimpleNamespace(status_code=200, content=b"{}", json=lambda: said)
+
+
+def client_of(server: Server) -> ContainerInfraClient:
+    return ContainerInfraClient(OpenStackApi(server, service="container-infra"))
 
 
 async def test_a_cluster_is_found_and_access_to_it_is_asked_for():
-    infra = ContainerInfraClient(Server())
+    infra = client_of(Server())
     cluster = await infra.cluster("demo")
     assert (cluster.uuid, cluster.coe, cluster.coe_version) == ("u-1", "kubernetes", "v1.36.3")
     access = await infra.access(cluster)
@@ -71,7 +77,7 @@ async def test_a_cluster_is_found_and_access_to_it_is_asked_for():
     ],
 )
 async def test_what_is_refused_is_told(answers, kind, text):
-    infra = ContainerInfraClient(Server(**answers))
+    infra = client_of(Server(**answers))
     with pytest.raises(kind, match=text):
         await infra.access(await infra.cluster("demo"))
 
@@ -88,7 +94,7 @@ async def test_who_one_is_has_to_be_said(tmp_path, monkeypatch):
         "clouds: {jeroboam: {auth: {auth_url: 'http://127.0.0.1:9/v3', username: demo, password: x, "
         "project_name: demo, user_domain_name: Default, project_domain_name: Default}}}"
     )
-    with pytest.raises(Temporary, match=r"logging in|looking for cluster demo"):
+    with pytest.raises(Temporary, match=r"^service: down: nothing answers at http://127.0.0.1:9$"):
         await check(settings, "demo", None, only=(), image="busybox", seconds=1)
 
 
@@ -96,3 +102,32 @@ async def test_a_cloud_that_there_is_not_is_told(tmp_path):
     (tmp_path / "clouds.yaml").write_text("clouds: {}")
     with pytest.raises(Temporary, match="logging in: Cloud jeroboam was not found"):
         await log_in(clouds=tmp_path / "clouds.yaml")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            ConnectFailure("Unable to establish connection to http://192.0.2.1:5000/v3: HTTPConnectionPool(host=x)"),
+            "service: down: nothing answers at http://192.0.2.1:5000",
+        ),
+        (
+            ConnectTimeout("Request to https://c.example/v3 timed out"),
+            "service: down: nothing answers at https://c.example",
+        ),
+        (
+            SSLError("SSL exception connecting to https://c.example/v3: bad"),
+            "asking: SSL exception connecting to https://c.example/v3: bad",
+        ),
+        (
+            Unauthorized("The request requires authentication."),
+            "asking: The request requires authentication. (HTTP 401)",
+        ),
+    ],
+)
+async def test_silence_is_told_apart_from_other_troubles(error, reason):
+    def ask():
+        raise error
+
+    with pytest.raises(Temporary, match=f"^{re.escape(reason)}$"):
+        await call_in_thread(ask, "asking")

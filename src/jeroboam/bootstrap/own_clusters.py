@@ -6,7 +6,6 @@ installation. Neighbours: the clients of both APIs; `checks`; `nodeimages.kubect
 
 import json
 import os
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,15 @@ from jeroboam.checks import select_checks
 from jeroboam.checks.base import CheckProgress, CheckResult
 from jeroboam.checks.runner import carry_out
 from jeroboam.checks.site import CheckFailed, enter
-from jeroboam.clients.container_infra import ClusterCredentials, ClusterView, ContainerInfraClient, log_in
+from jeroboam.clients.container_infra import ClusterCredentials, ClusterView, log_in
 from jeroboam.clients.docker import connect
+from jeroboam.clients.kubeconfig import build_kubeconfig
 from jeroboam.clients.kubernetes import KubernetesApi
+from jeroboam.clients.openstack import find_clouds
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.tls import build_client_context, build_trusting_context
 from jeroboam.nodeimages.kubectl import extract_kubectl, find_cached
 from jeroboam.settings import Settings
-
-_WHO = ("OS_CLOUD", "OS_AUTH_URL")
 
 
 async def check(
@@ -66,35 +65,13 @@ async def kubectl_for(
 
 
 def kubeconfig(cluster: ClusterView, access: ClusterCredentials) -> dict[str, Any]:
-    """Return the configuration of kubectl for that cluster; JSON is YAML too."""
-    server = {"server": access.url, "certificate-authority-data": _b64(access.ca_certificates.encode())}
-    user = {"client-certificate-data": _b64(access.own.pem.encode()), "client-key-data": _b64(access.own.key)}
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": cluster.name, "cluster": server}],
-        "users": [{"name": "admin", "user": user}],
-        "contexts": [{"name": "default", "context": {"cluster": cluster.name, "user": "admin"}}],
-        "current-context": "default",
-    }
-
-
-def _b64(content: bytes) -> str:
-    return b64encode(content).decode()
+    """Return the configuration of kubectl for that cluster."""
+    return build_kubeconfig(cluster=cluster.name, user="admin", context="default", access=access)
 
 
 async def _open_cluster(settings: Settings, ident: str) -> tuple[ClusterView, ClusterCredentials]:
-    infra = await _open_client(settings)
+    infra = await log_in(clouds=find_clouds(settings.state))
     cluster = await infra.cluster(ident)
     if cluster.coe != "kubernetes":
         raise ValueError(f"cluster {cluster.name} is a cluster of {cluster.coe}: this command supports Kubernetes only")
     return cluster, await infra.access(cluster)
-
-
-async def _open_client(settings: Settings) -> ContainerInfraClient:
-    if any(os.environ.get(name) for name in _WHO):
-        return await log_in(clouds=None)
-    clouds = settings.state / "clouds.yaml"
-    if not clouds.exists():
-        raise ValueError(f"set OS_CLOUD, or OS_AUTH_URL and so on: there is no installation in {settings.state}")
-    return await log_in(clouds=clouds)

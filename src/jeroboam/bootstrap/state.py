@@ -55,6 +55,20 @@ class StateFolder:
         if self._lock is not None:
             os.close(self._lock)
 
+    def find_process(self) -> str | None:
+        """Return the id of the process that holds the lock; None if nobody does."""
+        try:
+            lock = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return os.read(lock, 32).decode().strip()
+        finally:
+            os.close(lock)
+        return None
+
     def _close_folder(self) -> None:
         """Make an existing folder private. Raises `ValueError` if the folder may not be ours."""
         status = self.path.stat()

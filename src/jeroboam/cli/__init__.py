@@ -1,35 +1,129 @@
-"""The command `jeroboam`. A thin layer: it reads options, calls bootstrap and prints.
+"""The command `jeroboam`. A thin layer: it reads options, calls bootstrap or the published API, and prints.
 
-Neighbours: `terminal`, the common code of commands; `own_clusters`, the commands of a cluster's user.
+Neighbours: `terminal`, the common code of commands; `clusters` and `containers`, the commands of users; `own_clusters`,
+what these need beside the API; `node_images`.
 """
 
 import asyncio
 import logging
 import sys
+from importlib.metadata import version as read_version
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any
 
 import structlog
 import typer
 import uvloop
+from typer.completion import (  # type: ignore[attr-defined]  # it has them, and exports nothing
+    completion_init,
+    get_completion_script,
+)
 
 from jeroboam import settings as options
 from jeroboam.cli import config as config_commands
-from jeroboam.cli import doctor as examination
-from jeroboam.cli import own_clusters
-from jeroboam.cli.doctor import warn_of_engine_fault
-from jeroboam.cli.terminal import Config, State, console, report_errors, table
+from jeroboam.cli import containers, doctor, own_clusters
+from jeroboam.cli.clusters import changes, create, kubeconfig, lists, nodes
+from jeroboam.cli.help import CONTEXT, UserCommand, build_group
+from jeroboam.cli.node_images import images
+from jeroboam.cli.terminal import (
+    Config,
+    Output,
+    OutputFormat,
+    State,
+    report_errors,
+    show_json,
+    show_line,
+    show_table,
+)
+
+PROGRAM = "jeroboam"
+_PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+"""Arguments behind the first one are passed on unchanged."""
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Container clusters and containers as cloud resources."
+    cls=build_group(
+        {
+            "Start": ["up", "status", "doctor"],
+            "Clusters": ["cluster", "kubectl"],
+            "Containers": ["run", "ps", "logs", "exec", "rm"],
+            "Operation": ["config", "policy", "node-image", "down", "completion"],
+        }
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=CONTEXT,
+    help="Clusters of Kubernetes and Docker Swarm, and containers, on this machine or on a cloud.",
 )
-images = typer.Typer(no_args_is_help=True, help="Images that nodes of clusters boot from.")
+policies = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Who may do what, and why.")
+clusters = typer.Typer(
+    cls=build_group(
+        {
+            "Life": ["create", "list", "scale", "upgrade", "delete"],
+            "Use": ["kubeconfig", "load-image", "check"],
+            "Nodes": ["nodes", "logs", "shell"],
+        }
+    ),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help=(
+        "Clusters of Kubernetes and Docker Swarm.\n\n"
+        "Who you are is what OS_CLOUD or OS_* say, else the member of this machine's installation."
+    ),
+)
+app.add_typer(clusters, name="cluster")
 app.add_typer(images, name="node-image")
-policies = typer.Typer(no_args_is_help=True, help="Who may do what, and why.")
 app.add_typer(policies, name="policy")
 app.add_typer(config_commands.configs, name="config")
-app.add_typer(own_clusters.clusters, name="cluster")
-app.command(context_settings=own_clusters.PASS_THROUGH)(own_clusters.kubectl)
+clusters.command("create", cls=UserCommand)(create.create_cluster)
+clusters.command("list", cls=UserCommand)(lists.list_clusters)
+clusters.command("scale", cls=UserCommand)(changes.scale_cluster)
+clusters.command("upgrade", cls=UserCommand)(changes.upgrade_cluster)
+clusters.command("delete", cls=UserCommand)(changes.delete_cluster)
+clusters.command("kubeconfig", cls=UserCommand)(kubeconfig.write_kubeconfig)
+clusters.command("load-image", cls=UserCommand)(own_clusters.load_images)
+clusters.command("check", cls=UserCommand)(own_clusters.check_cluster)
+clusters.command("nodes", cls=UserCommand)(lists.list_nodes)
+clusters.command("logs", cls=UserCommand)(nodes.show_node_logs)
+clusters.command("shell", cls=UserCommand, context_settings=_PASS_THROUGH)(nodes.open_node_shell)
+app.command("doctor", cls=UserCommand)(doctor.doctor)
+app.command("kubectl", cls=UserCommand, context_settings=_PASS_THROUGH)(own_clusters.kubectl)
+app.command("run", cls=UserCommand, context_settings=_PASS_THROUGH)(containers.run_container)
+app.command("ps", cls=UserCommand)(containers.list_containers)
+app.command("logs", cls=UserCommand)(containers.show_logs)
+app.command("exec", cls=UserCommand, context_settings=_PASS_THROUGH)(containers.execute_in_container)
+app.command("rm", cls=UserCommand)(containers.remove_containers)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        show_line(f"{PROGRAM} {read_version(PROGRAM)}")
+        raise typer.Exit
+
+
+@app.callback()
+def set_global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Hold the options of no command."""
+    del version
+
+
+@app.command("completion", cls=UserCommand)
+def show_completion(
+    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")],
+) -> None:
+    """Print the completion for bash, zsh or fish.
+
+    For bash: jeroboam completion bash >> ~/.bashrc
+    """
+    with report_errors():
+        if shell not in ("bash", "zsh", "fish"):
+            raise ValueError(f"{shell}: there is completion for bash, zsh and fish")
+        print(get_completion_script(prog_name=PROGRAM, complete_var=f"_{PROGRAM.upper()}_COMPLETE", shell=shell))
 
 
 def _configure_log(level: str) -> None:
@@ -47,14 +141,19 @@ def _configure_log(level: str) -> None:
     )
 
 
-@app.command()
+@app.command(cls=UserCommand)
 def up(
     state: State = None,
-    listen: Annotated[str | None, typer.Option(help="ADDRESS:PORT of the API.")] = None,
-    keystone_listen: Annotated[str | None, typer.Option(help="ADDRESS:PORT of the embedded Keystone.")] = None,
+    listen: Annotated[str | None, typer.Option(help="Where the API listens.", metavar="ADDRESS:PORT")] = None,
+    keystone_listen: Annotated[
+        str | None, typer.Option(help="Where its Keystone listens.", metavar="ADDRESS:PORT")
+    ] = None,
     config: Config = None,
 ) -> None:
-    """Run everything in the foreground: API, conductor, agent and a Keystone. Ctrl-C ends it; what it made stays."""
+    """Run the service on this machine, in the foreground.
+
+    That is the API, the conductor, the agent and a Keystone. Ctrl-C ends it; what it made stays.
+    """
     with report_errors():
         settings = options.load(config, state=state, api__listen=listen, keystone__listen=keystone_listen)
         _configure_log(settings.log_level)
@@ -74,9 +173,9 @@ async def _up(settings: options.Settings) -> None:
             async with SingleProcess(settings, folder, keystone).run() as addresses:
                 greeting = _format_greeting(settings.state, addresses.api, addresses.keystone)
                 # These lines are for pasting: a narrow terminal must not break them.
-                console.print(greeting, highlight=False, soft_wrap=True)
-                await asyncio.gather(wait_for_stop(), warn_of_engine_fault(settings))
-                console.print("draining; clusters and containers stay")
+                show_line(greeting)
+                await asyncio.gather(wait_for_stop(), doctor.warn_of_engine_fault(settings))
+                show_line("draining; clusters and containers stay")
     except StateInUse as error:
         raise ValueError(str(error)) from error
 
@@ -92,19 +191,22 @@ def _format_greeting(state: Path, api: str, keystone: str) -> str:
     )
 
 
-@app.command()
+@app.command(cls=UserCommand)
 def down(
     state: State = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: Config = None,
 ) -> None:
-    """Remove every cluster, container and network that this installation made, and its state."""
+    """Remove all that this installation made, and its state.
+
+    That is every cluster, container and network. The service must not run.
+    """
     with report_errors():
         settings = options.load(config, state=state)
         if not yes:
             typer.confirm(f"Remove everything of the installation in {settings.state}?", abort=True)
-        clusters, containers = asyncio.run(_down(settings))
-        console.print(f"removed {clusters} clusters, {containers} containers and {settings.state}")
+        cluster_count, container_count = asyncio.run(_down(settings))
+        show_line(f"removed {cluster_count} clusters, {container_count} containers and {settings.state}")
 
 
 async def _down(settings: options.Settings) -> tuple[int, int]:
@@ -121,142 +223,73 @@ async def _down(settings: options.Settings) -> tuple[int, int]:
         raise ValueError(f"{error}; stop it first (Ctrl-C there, or kill {error.pid})") from error
 
 
-@app.command()
-def status(state: State = None, config: Config = None) -> None:
-    """Show clusters, containers, hosts and the service's own processes."""
+@app.command(cls=UserCommand)
+def status(output: Output = OutputFormat.TABLE, state: State = None, config: Config = None) -> None:
+    """Show whether the service runs, and all that it holds.
+
+    That is clusters, containers, hosts and processes of all projects. It works while the service is down, too.
+    """
     with report_errors():
         settings = options.load(config, state=state)
         from jeroboam.bootstrap.state import StateFolder  # noqa: PLC0415
         from jeroboam.bootstrap.upkeep import read_summary  # noqa: PLC0415
 
-        if not StateFolder(settings.state).exists:
+        folder = StateFolder(settings.state)
+        if not folder.exists:
             raise ValueError(f"there is no installation in {settings.state}")
-        summary = asyncio.run(read_summary(settings))
-        for title, lines in (("clusters", summary.clusters), ("containers", summary.containers)):
-            rows = [(line.name, line.uuid, line.status, line.size, line.reason) for line in lines]
-            table(title, ("name", "uuid", "status", "size", "reason"), rows)
-        hosts = [
-            (host.hostname, f"{host.facts.cpus} cores", f"{host.facts.mem_total} MiB", host.runtime_error or "")
+        process = folder.find_process()
+        service = {"status": "down" if process is None else "up", "process": process, **folder.addresses()}
+        content = {"service": service, **_describe_summary(asyncio.run(read_summary(settings)))}
+    if output is OutputFormat.JSON:
+        show_json(content)
+        return
+    where = "start it with: jeroboam up" if process is None else f"process {process}, {service.get('api', '')}"
+    show_line(f"service: {service['status']} ({where})")
+    for title in ("clusters", "containers", "hosts", "processes"):
+        if content[title]:
+            show_line()
+            rows = [[str(value or "") for value in item.values()] for item in content[title]]
+            show_table(tuple(content[title][0]), rows, title=title)
+
+
+def _describe_summary(summary: Any) -> dict[str, Any]:
+    """Return a summary of an installation as JSON has it."""
+    return {
+        **{
+            title: [
+                {"name": line.name, "uuid": line.uuid, "size": line.size, "status": line.status, "reason": line.reason}
+                for line in lines
+            ]
+            for title, lines in (("clusters", summary.clusters), ("containers", summary.containers))
+        },
+        "hosts": [
+            {
+                "host": host.hostname,
+                "cores": host.facts.cpus,
+                "memory": f"{host.facts.mem_total} MiB",
+                "trouble": host.runtime_error,
+            }
             for host in summary.hosts
-        ]
-        table("hosts", ("host", "cores", "memory", "trouble"), hosts)
-        beats = [
-            (service.binary, service.host, f"{service.last_seen:%F %T}" if service.last_seen else "never")
+        ],
+        "processes": [
+            {
+                "process": service.binary,
+                "host": service.host,
+                "last_seen": f"{service.last_seen:%FT%TZ}" if service.last_seen else None,
+            }
             for service in summary.services
-        ]
-        table("loops and agents", ("process", "host", "last sign of life (UTC)"), beats)
+        ],
+    }
 
 
-app.command()(examination.doctor)
-
-
-@images.command("build")
-def build_image(
-    name: Annotated[str, typer.Argument(help="What the nodes are to run: swarm, kubernetes or load-balancer.")],
-    version: Annotated[str | None, typer.Option(help="Of Kubernetes, as v1.36.3; the newest without it.")] = None,
-    source: Annotated[
-        str | None,
-        typer.Option("--from", help="Where programs of Kubernetes come from: releases or modules."),
-    ] = None,
-    mirror: Annotated[str | None, typer.Option(help="URL of a mirror of releases.")] = None,
-    checksums: Annotated[
-        Path | None,
-        typer.Option(help="A SHA256SUMS of one's own, with which no others count.", exists=True, dir_okay=False),
-    ] = None,
-    config: Config = None,
-) -> None:
-    """Make the image that nodes boot from. What was made before is not made again."""
-    with report_errors():
-        from jeroboam.bootstrap.images import build  # noqa: PLC0415
-
-        settings = options.load(config)
-        with _Progress() as progress:
-            arguments = {"version": version, "source": source, "mirror": mirror}
-            line = asyncio.run(build(settings, name, progress, **arguments, checksums=checksums))
-        console.print(line)
-
-
-@images.command("list")
-def list_images(config: Config = None) -> None:
-    """Show the node images on the Engine."""
-    with report_errors():
-        from jeroboam.bootstrap.images import list_node_images  # noqa: PLC0415
-
-        node_images = asyncio.run(list_node_images(options.load(config)))
-        rows = [
-            (
-                "\n".join(image.names),
-                image.version,
-                ", ".join(image.coes),
-                f"{image.size / 1e6:.0f} MB",
-                f"{image.created_at:%F %T}",
-            )
-            for image in node_images
-        ]
-        table("node images", ("name", "version", "for", "size", "made (UTC)"), rows)
-
-
-@images.command("remove")
-def remove_image(
-    name: Annotated[str, typer.Argument(help="As in the list, or as templates name it: kubernetes-node:v1.36.3.")],
-    config: Config = None,
-) -> None:
-    """Remove a node image from the Engine. What its programs were made of stays in the cache."""
-    with report_errors():
-        from jeroboam.bootstrap.images import remove  # noqa: PLC0415
-
-        console.print(f"removed {', '.join(asyncio.run(remove(options.load(config), name)))}", highlight=False)
-
-
-class _Progress:
-    """Prints a line for each part that was built, with its time; on a terminal also the part in progress."""
-
-    def __init__(self) -> None:
-        self._status = console.status("")
-
-    def __enter__(self) -> Self:
-        self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._status.stop()
-
-    def begin(self, what: str) -> None:
-        self._status.update(what)
-
-    def end(self, what: str, seconds: float | None) -> None:
-        self._status.update("")
-        console.print(f"{what:<32}{'there already' if seconds is None else f'{seconds:.1f} s':>14}", highlight=False)
-
-
-@own_clusters.clusters.command("load-image")
-def load_images(
-    cluster: Annotated[str, typer.Argument(help="Its name or uuid.")],
-    images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="As this machine's Docker Engine names them.")
-    ],
-    state: State = None,
-    config: Config = None,
-) -> None:
-    """Bring images of this machine's Docker Engine onto every node of a Kubernetes cluster, with no registry.
-
-    Several travel in one archive, in which a layer that they share lies once.
-    """
-    with report_errors():
-        from jeroboam.bootstrap.load import load_images as load  # noqa: PLC0415
-
-        nodes = asyncio.run(load(options.load(config, state=state), cluster, images))
-        console.print(f"{', '.join(images)}: on {', '.join(nodes)}", highlight=False, markup=False, soft_wrap=True)
-
-
-@policies.command("explain")
+@policies.command("explain", cls=UserCommand)
 def explain_policy(
     user: Annotated[str, typer.Argument(help="Name or id.")],
     action: Annotated[str, typer.Argument(help="A policy rule, such as cluster:create.")],
     target: Annotated[
         str | None, typer.Argument(metavar="OBJECT", help="A cluster, a template, or template=swarm,node_count=5.")
     ] = None,
-    project: Annotated[str | None, typer.Option(help="The project that the user acts in.")] = None,
+    project: Annotated[str | None, typer.Option(help="The project that the user acts in.", metavar="PROJECT")] = None,
     state: State = None,
     config: Config = None,
 ) -> None:
@@ -267,24 +300,28 @@ def explain_policy(
         settings = options.load(config, state=state)
         explanation = asyncio.run(explain(settings, user, action, target, project))
         for line in explanation.lines:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            show_line(line)
         sys.exit(0 if explanation.is_allowed else 1)
 
 
-@policies.command("check")
+@policies.command("check", cls=UserCommand)
 def check_policy_file(
     file: Annotated[Path, typer.Argument(help="A policy.yaml, or a file of limits.", metavar="FILE")],
 ) -> None:
-    """Say whether a policy.yaml or a file of limits is well formed, before the service is started with it."""
+    """Say whether a policy.yaml or a file of limits is well formed.
+
+    Before the service is started with it. Exit status 1 if anything is wrong, with a line for each fault.
+    """
     with report_errors():
         from jeroboam.bootstrap.policy import check_file  # noqa: PLC0415
 
         faults, summary = check_file(str(file))
         for line in faults or [summary]:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            show_line(line)
         sys.exit(1 if faults else 0)
 
 
 def main() -> None:
     """The entry point."""
-    app()
+    completion_init()
+    app(prog_name=PROGRAM)

@@ -4,28 +4,21 @@ Neighbours: `engine` has the sentences about the Engine; `jeroboam.bootstrap.doc
 """
 
 import asyncio
-import json
 import sys
-from typing import Annotated
 
-import typer
-from rich.markup import escape
+from rich.text import Text
 
 from jeroboam import settings as options
 from jeroboam.cli.engine import describe_engine_fault
-from jeroboam.cli.terminal import Config, State, report_errors, table
+from jeroboam.cli.terminal import Config, Output, OutputFormat, State, report_errors, show_json, show_table
 
 _STYLES = {"ok": "green", "note": "yellow", "no": "red"}
 
 
-def doctor(
-    state: State = None,
-    config: Config = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Say what of this machine stops or limits the service, and what to do. Exit status 1 if anything stops it.
+def doctor(output: Output = OutputFormat.TABLE, state: State = None, config: Config = None) -> None:
+    """Say what of this machine stops or limits the service.
 
-    A `note` is a limit that the service works with.
+    And what to do about it. Exit status 1 if anything stops it; a note is a limit that the service works with.
     """
     with report_errors():
         settings = options.load(config, state=state)
@@ -36,15 +29,11 @@ def doctor(
         for finding in findings:
             sentence = None if finding.error is None else describe_engine_fault(finding.error)
             rows.append((finding.severity.value, finding.subject, sentence or finding.message))
-        if as_json:
-            print(
-                json.dumps([dict(zip(("severity", "subject", "message"), row, strict=True)) for row in rows], indent=2)
-            )
+        if output is OutputFormat.JSON:
+            show_json([dict(zip(("severity", "subject", "message"), row, strict=True)) for row in rows])
         else:
-            marks = [
-                (f"[{_STYLES[mark]}]{mark}[/]", escape(subject), escape(message)) for mark, subject, message in rows
-            ]
-            table("this machine", ("", "what", "finding"), marks)
+            marks = [(Text(mark, _STYLES[mark]), subject, message) for mark, subject, message in rows]
+            show_table(("", "what", "finding"), marks)
         sys.exit(1 if any(finding.severity is Severity.PROBLEM for finding in findings) else 0)
 
 

@@ -1,32 +1,20 @@
-"""A client of the container-infra API for one user, with credentials from `OS_*` variables or a clouds.yaml.
+"""A client of the container-infra API for one user: clusters, and access to them.
 
-openstacksdk reads the credentials, since it supports every way to log in. It blocks, so each request has a thread.
-Neighbours: bootstrap, for the commands that act on a cluster as its user.
+Neighbours: `openstack`, which sends the requests; bootstrap and `cli`, for the commands of a cluster's user.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.clients.openstack import CONTAINER_INFRA, OpenStackApi, open_api
+from jeroboam.domain.errors import Permanent
 from jeroboam.kit.x509 import KeyPair, build_signing_request
-
-T = TypeVar("T")
 
 _COMMON_NAME = "admin"
 _ORGANIZATIONS = ("system:masters",)
-
-
-class KeystoneSession(Protocol):
-    """A logged-in user at one API, as openstacksdk represents it."""
-
-    def get(self, url: str, *, raise_exc: bool) -> Any: ...
-
-    def post(self, url: str, *, json: Mapping[str, Any], raise_exc: bool) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,13 +43,14 @@ class ClusterCredentials:
 class ContainerInfraClient:
     """Requests to one API as one user. Raises `Permanent` if a request is refused, `Temporary` if nobody answers."""
 
-    def __init__(self, session: KeystoneSession) -> None:
-        self._session = session
+    def __init__(self, api: OpenStackApi) -> None:
+        self._api = api
 
     async def cluster(self, ident: str) -> ClusterView:
         """Return the cluster with that name or uuid."""
-        body = await self._get(f"/clusters/{quote(ident, safe='')}", f"looking for cluster {ident}")
-        template = await self._get(f"/clustertemplates/{body['cluster_template_id']}", f"looking at cluster {ident}")
+        body = await self.show_cluster(ident)
+        action = f"looking at cluster {ident}"
+        template = await self._api.get(f"/clustertemplates/{body['cluster_template_id']}", action)
         return ClusterView(
             uuid=body["uuid"],
             name=body["name"],
@@ -77,66 +66,82 @@ class ContainerInfraClient:
             raise Permanent(f"cluster {cluster.name} has no API yet: its status is {cluster.status}")
         action = f"asking for access to cluster {cluster.name}"
         signing_request = build_signing_request(common_name=_COMMON_NAME, organizations=_ORGANIZATIONS)
-        certificate = await self._post(
-            "/certificates", {"cluster_uuid": cluster.uuid, "csr": signing_request.csr}, action
-        )
-        authority = await self._get(f"/certificates/{cluster.uuid}", action)
+        wish = {"cluster_uuid": cluster.uuid, "csr": signing_request.csr}
+        certificate = await self._api.send("POST", "/certificates", action, wish)
+        authority = await self._api.get(f"/certificates/{cluster.uuid}", action)
         key_pair = KeyPair(pem=certificate["pem"], key=signing_request.key)
         return ClusterCredentials(url=cluster.api_address, ca_certificates=authority["pem"], own=key_pair)
 
-    async def _get(self, path: str, action: str) -> dict[str, Any]:
-        return await self._ask(lambda: self._session.get(path, raise_exc=False), action)
+    async def list_clusters(self) -> list[dict[str, Any]]:
+        """Return the project's clusters as the API shows them."""
+        return await self._api.list_pages("/clusters/detail?sort_key=name", "clusters", "listing clusters")
 
-    async def _post(self, path: str, body: Mapping[str, Any], action: str) -> dict[str, Any]:
-        return await self._ask(lambda: self._session.post(path, json=body, raise_exc=False), action)
+    async def list_templates(self) -> list[dict[str, Any]]:
+        """Return the templates that the user may name, as the API shows them."""
+        path = "/clustertemplates/detail?sort_key=name"
+        return await self._api.list_pages(path, "clustertemplates", "listing templates")
 
-    async def _ask(self, ask: Callable[[], Any], action: str) -> dict[str, Any]:
-        answer = await _in_a_thread(ask, action)
-        if answer.status_code < HTTPStatus.BAD_REQUEST:
-            return dict(answer.json())
-        trouble = Temporary if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else Permanent
-        raise trouble(f"{action}: {_detail(answer)}")
+    async def show_cluster(self, ident: str) -> dict[str, Any]:
+        """Return the cluster with that name or uuid as the API shows it."""
+        return dict(await self._api.get(f"/clusters/{_escape(ident)}", f"looking for cluster {ident}"))
+
+    async def find_cluster(self, ident: str) -> dict[str, Any] | None:
+        """Return the same; None if there is none."""
+        cluster = await self._api.find(f"/clusters/{_escape(ident)}", f"looking for cluster {ident}")
+        return None if cluster is None else dict(cluster)
+
+    async def show_template(self, ident: str) -> dict[str, Any]:
+        """Return the template with that name or uuid as the API shows it."""
+        return dict(await self._api.get(f"/clustertemplates/{_escape(ident)}", f"looking for template {ident}"))
+
+    async def create_template(self, wish: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a template and return it."""
+        return dict(await self._api.send("POST", "/clustertemplates", f"creating template {wish['name']}", wish))
+
+    async def create_cluster(self, wish: Mapping[str, Any]) -> str:
+        """Ask for a cluster; return its uuid."""
+        answer = await self._api.send("POST", "/clusters", f"creating cluster {wish['name']}", wish)
+        return str(answer["uuid"])
+
+    async def delete_cluster(self, ident: str) -> None:
+        """Ask for the removal of a cluster."""
+        await self._api.send("DELETE", f"/clusters/{_escape(ident)}", f"deleting cluster {ident}")
+
+    async def resize_cluster(self, ident: str, wish: Mapping[str, Any]) -> None:
+        """Ask for another number of nodes in one of the cluster's groups."""
+        await self._api.send("POST", f"/clusters/{_escape(ident)}/actions/resize", f"scaling cluster {ident}", wish)
+
+    async def upgrade_cluster(self, ident: str, wish: Mapping[str, Any]) -> None:
+        """Ask for another template, or for all nodes anew."""
+        await self._api.send("POST", f"/clusters/{_escape(ident)}/actions/upgrade", f"upgrading cluster {ident}", wish)
+
+    async def list_nodegroups(self, ident: str) -> list[dict[str, Any]]:
+        """Return the cluster's node groups with their nodes, as the API shows them."""
+        path = f"/clusters/{_escape(ident)}/nodegroups"
+        groups = await self._api.list_pages(f"{path}?sort_key=id", "nodegroups", f"looking at cluster {ident}")
+        return [
+            await self._api.get(f"{path}/{group['uuid']}", f"looking at node group {group['name']}") for group in groups
+        ]
+
+    async def create_nodegroup(self, ident: str, wish: Mapping[str, Any]) -> None:
+        """Ask for another node group."""
+        action = f"creating node group {wish['name']}"
+        await self._api.send("POST", f"/clusters/{_escape(ident)}/nodegroups", action, wish)
+
+    async def list_events(self, uuid: str, *, after: str | None) -> list[dict[str, Any]]:
+        """Return the cluster's events after the one with the uuid `after`, the oldest first.
+
+        The list is empty for an API without events, which are an extension of this service.
+        """
+        path = f"/events?cluster={_escape(uuid)}" + (f"&marker={after}" if after else "")
+        answer = await self._api.find(path, "reading events")
+        return [] if answer is None else list(answer["events"])
 
 
 async def log_in(*, clouds: Path | None) -> ContainerInfraClient:
     """Log in as the environment says; with `clouds`, as the cloud `jeroboam` of that clouds.yaml."""
-    return ContainerInfraClient(await _in_a_thread(lambda: _session(clouds), "logging in"))
+    return ContainerInfraClient(await open_api(CONTAINER_INFRA, clouds=clouds))
 
 
-def _session(clouds: Path | None) -> KeystoneSession:
-    try:
-        from openstack.config import OpenStackConfig  # noqa: PLC0415  (half a second, and an extra)
-        from openstack.connection import Connection  # noqa: PLC0415
-    except ImportError as error:
-        raise Permanent("openstacksdk is not installed: install jeroboam with its extra `clients`") from error
-    if clouds is None:
-        region = OpenStackConfig().get_one()
-    else:
-        region = OpenStackConfig(config_files=[str(clouds)]).get_one(cloud="jeroboam")
-    session: KeystoneSession = Connection(config=region).container_infrastructure_management
-    return session
-
-
-async def _in_a_thread(ask: Callable[[], T], action: str) -> T:
-    """Return the result of `ask`. The library's errors name the credentials, the host and the cloud."""
-    try:
-        return await asyncio.to_thread(ask)
-    except _troubles() as error:
-        raise Temporary(f"{action}: {error}") from error
-
-
-def _troubles() -> tuple[type[Exception], ...]:
-    try:
-        from keystoneauth1.exceptions import ClientException  # noqa: PLC0415
-        from openstack.exceptions import SDKException  # noqa: PLC0415
-    except ImportError:
-        return ()
-    return ClientException, SDKException
-
-
-def _detail(answer: Any) -> str:
-    try:
-        errors: Sequence[Mapping[str, Any]] = answer.json()["errors"]
-        return str(errors[0]["detail"])
-    except (ValueError, LookupError, TypeError):
-        return f"the API answers {answer.status_code}"
+def _escape(ident: str) -> str:
+    return quote(ident, safe="")

@@ -100,6 +100,20 @@ async def export_images(docker: aiodocker.Docker, images: Sequence[str]) -> Asyn
             yield block
 
 
+async def load_images(docker: aiodocker.Docker, archive: IO[bytes]) -> None:
+    """Load the images of an archive, as `docker load` does. Raises `aiodocker.DockerError` as the Engine does."""
+    url = f"{docker.docker_host}/images/load"
+    timeout = aiohttp.ClientTimeout(total=IMPORT_SECONDS)
+    headers = {"Content-Type": "application/x-tar"}
+    async with docker.session.post(
+        url, params={"quiet": "1"}, data=archive, headers=headers, timeout=timeout
+    ) as answer:
+        message = await answer.text()
+    # The Engine streams JSON objects after a 200, the last of which may be an error.
+    if answer.status >= HTTPStatus.BAD_REQUEST or '"errorDetail"' in message:
+        raise aiodocker.DockerError(max(answer.status, 500), message.strip())
+
+
 class RegistryUnreachable(Temporary):
     """No registry answers for the image."""
 

@@ -1,0 +1,121 @@
+"""`jeroboam cluster create`. Neighbours: `definition`, what is wished for; `requests`; `progress`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from jeroboam.cli.clusters import requests
+from jeroboam.cli.clusters.definition import ClusterDefinition, build_definition, read_definition
+from jeroboam.cli.clusters.progress import ClusterProgress
+from jeroboam.cli.session import ask_infra
+from jeroboam.cli.terminal import Config, ShowApi, State, Wait, report_errors, show_api_command, show_line
+from jeroboam.clients.container_infra import ContainerInfraClient
+
+
+def create_cluster(
+    *,
+    name: Annotated[str, typer.Argument(help="What the cluster is to be called.")] = "",
+    coe: Annotated[str | None, typer.Option(help="kubernetes (the default) or swarm.", metavar="COE")] = None,
+    workers: Annotated[int | None, typer.Option(help="How many workers; 1 without it.", min=0, metavar="N")] = None,
+    masters: Annotated[int | None, typer.Option(help="How many masters; 1 without it.", min=1, metavar="N")] = None,
+    version: Annotated[str | None, typer.Option(help="Of Kubernetes, as v1.36.3.", metavar="VERSION")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="A cluster template; one for the COE without it.", metavar="TEMPLATE")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Again for more.", metavar="KEY=VALUE")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", help="A cluster.yaml; options win.", exists=True, dir_okay=False, metavar="FILE"),
+    ] = None,
+    wait: Wait = True,
+    show_api: ShowApi = False,
+    state: State = None,
+    config: Config = None,
+) -> None:
+    """Create a cluster of Kubernetes or Docker Swarm.
+
+    What it does is shown until it is there. Without --template, one for the COE is used, or made where there is none.
+    """
+    with report_errors():
+        fields = {
+            "name": name or None,
+            "coe": coe,
+            "workers": workers,
+            "masters": masters,
+            "version": version,
+            "template": template,
+        }
+        definition = _define({key: value for key, value in fields.items() if value is not None}, label or (), file)
+        if definition.node_groups and not wait:
+            raise ValueError("node_groups: they are added when the cluster is complete, so --no-wait is not possible")
+    ask_infra(
+        lambda infra: _show_requests(infra, definition) if show_api else _create(infra, definition, wait=wait),
+        state=state,
+        config=config,
+    )
+
+
+def _define(fields: dict[str, Any], labels: list[str] | tuple[str, ...], file: Path | None) -> ClusterDefinition:
+    """Return what the file says, with the options in place of its fields. Raises `ValueError`."""
+    base = ClusterDefinition() if file is None else read_definition(file)
+    pairs = dict(base.labels)
+    for label in labels:
+        key, sign, value = label.partition("=")
+        if not (key and sign):
+            raise ValueError(f"--label {label}: KEY=VALUE is expected")
+        pairs[key] = value
+    values = {name: getattr(base, name) for name in base.__struct_fields__} | fields | {"labels": pairs}
+    definition = build_definition(values)
+    if not definition.name:
+        raise ValueError("name: say what the cluster is to be called: jeroboam cluster create NAME")
+    return definition
+
+
+async def _show_requests(infra: ContainerInfraClient, definition: ClusterDefinition) -> None:
+    template = definition.template
+    if template is None:
+        chosen = requests.choose_template(await infra.list_templates(), definition.coe)
+        if chosen is None:
+            wish = requests.build_template_request(definition.coe)
+            show_api_command(requests.format_create_template(wish))
+        template = str(wish["name"] if chosen is None else chosen["name"])
+    show_api_command(requests.format_create_cluster(requests.build_cluster_request(definition, template)))
+    for group in definition.node_groups:
+        body = requests.build_nodegroup_request(group)
+        show_api_command(requests.format_create_nodegroup(str(definition.name), body))
+
+
+async def _create(infra: ContainerInfraClient, definition: ClusterDefinition, *, wait: bool) -> None:
+    if await infra.find_cluster(str(definition.name)) is not None:
+        raise ValueError(f"name: there is a cluster {definition.name} already")
+    template = await _find_template(infra, definition)
+    if template["coe"] != definition.coe:
+        raise ValueError(f"template: {template['name']} is for {template['coe']}, and the cluster is {definition.coe}")
+    with ClusterProgress(infra) as progress:
+        uuid = await infra.create_cluster(requests.build_cluster_request(definition, template["uuid"]))
+        if not wait:
+            show_line(uuid)
+            return
+        await progress.wait(uuid)
+        for group in definition.node_groups:
+            await infra.create_nodegroup(uuid, requests.build_nodegroup_request(group))
+            await progress.wait(uuid)
+    show_line(_suggest_next(definition))
+
+
+async def _find_template(infra: ContainerInfraClient, definition: ClusterDefinition) -> dict[str, Any]:
+    """Return the template to use. Creates one if the user sees none for the COE."""
+    if definition.template is not None:
+        return await infra.show_template(definition.template)
+    chosen = requests.choose_template(await infra.list_templates(), definition.coe)
+    if chosen is not None:
+        return dict(chosen)
+    return await infra.create_template(requests.build_template_request(definition.coe))
+
+
+def _suggest_next(definition: ClusterDefinition) -> str:
+    if definition.coe == "kubernetes":
+        return f"kubectl reaches it after: jeroboam cluster kubeconfig {definition.name}"
+    name = definition.name
+    return f"docker reaches it after: mkdir {name} && eval $(openstack coe cluster config {name} --dir {name})"

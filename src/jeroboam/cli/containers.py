@@ -1,0 +1,224 @@
+"""Commands for containers without a cluster, in the words of `docker`: `run`, `ps`, `logs`, `exec`, `rm`.
+
+Neighbours: `jeroboam.clients.container`, which sends the requests.
+"""
+
+import shlex
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from jeroboam.cli.session import ask_containers
+from jeroboam.cli.terminal import (
+    Config,
+    Output,
+    OutputFormat,
+    ShowApi,
+    State,
+    Wait,
+    console,
+    report_errors,
+    show_api_command,
+    show_json,
+    show_line,
+    show_table,
+)
+from jeroboam.clients.container import ContainerClient
+from jeroboam.domain.errors import Permanent
+from jeroboam.kit.clock import SystemClock
+
+LOOK_SECONDS = 0.2
+_BEGINNING = frozenset({"Creating", "Created", "Restarting", "Rebuilding"})
+_FAILED = frozenset({"Error", "Dead"})
+
+ContainerArgument = Annotated[str, typer.Argument(metavar="CONTAINER", help="Name or uuid.")]
+
+
+def run_container(
+    *,
+    image: Annotated[str, typer.Argument(help="As busybox, or registry.example.com/app:1.")],
+    words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND", help="In place of the image's own.")] = None,
+    name: Annotated[str | None, typer.Option(help="One is made up without it.", metavar="NAME")] = None,
+    cpu: Annotated[float | None, typer.Option(help="Cores.", min=0, metavar="CORES")] = None,
+    memory: Annotated[int | None, typer.Option("--memory", "-m", help="Memory.", min=1, metavar="MIB")] = None,
+    env: Annotated[list[str] | None, typer.Option("--env", "-e", help="Again for more.", metavar="NAME=VALUE")] = None,
+    workdir: Annotated[
+        str | None, typer.Option("--workdir", "-w", help="Folder that it starts in.", metavar="DIR")
+    ] = None,
+    restart: Annotated[
+        str | None, typer.Option(help="no, always, on-failure or unless-stopped.", metavar="POLICY")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--rm", help="Remove it when it has ended.")] = False,
+    wait: Wait = True,
+    show_api: ShowApi = False,
+    state: State = None,
+    config: Config = None,
+) -> None:
+    """Run a container in the background, with no cluster to manage.
+
+    Options come before IMAGE.
+    """
+    with report_errors():
+        fields = {
+            "name": name,
+            "image": image,
+            "command": words or None,
+            "cpu": cpu,
+            "memory": memory,
+            "environment": _split_pairs(env or []) or None,
+            "workdir": workdir,
+            "restart_policy": {"Name": restart} if restart else None,
+            "auto_remove": True if remove else None,
+        }
+        wish = {field: value for field, value in fields.items() if value is not None}
+    if show_api:
+        show_api_command(_format_run(wish))
+        return
+    container = ask_containers(lambda zun: _run(zun, wish, wait=wait), state=state, config=config)
+    show_line(f"{container['uuid']}  {container['name']}")
+
+
+def _split_pairs(pairs: list[str]) -> dict[str, str]:
+    values = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not (name and sign):
+            raise ValueError(f"--env {pair}: NAME=VALUE is expected")
+        values[name] = value
+    return values
+
+
+def _format_run(wish: dict[str, Any]) -> list[str]:
+    flags = {"name": "--name", "cpu": "--cpu", "memory": "--memory", "workdir": "--workdir"}
+    words = ["appcontainer", "run"]
+    for field, flag in flags.items():
+        words += [flag, str(wish[field])] if field in wish else []
+    for name, value in wish.get("environment", {}).items():
+        words += ["--environment", f"{name}={value}"]
+    words += ["--restart", wish["restart_policy"]["Name"]] if "restart_policy" in wish else []
+    words += ["--auto-remove"] if "auto_remove" in wish else []
+    command = wish.get("command", [])
+    # The client takes words that look like options for its own.
+    return [*words, *(["--"] if any(word.startswith("-") for word in command) else []), wish["image"], *command]
+
+
+async def _run(zun: ContainerClient, wish: dict[str, Any], *, wait: bool) -> dict[str, Any]:
+    container = await zun.run(wish)
+    clock = SystemClock()
+    with console.status("") as shown:
+        while wait and (container["status"] in _BEGINNING or container["task_state"]):
+            shown.update(container["status_reason"] or container["status"])
+            await clock.sleep(LOOK_SECONDS)
+            latest = await zun.find(container["uuid"])
+            if latest is None:
+                # It has ended and was removed, as asked for.
+                return container
+            container = latest
+    if container["status"] in _FAILED:
+        raise Permanent(f"container {container['name']}: {container['status_reason'] or container['status']}")
+    return container
+
+
+def list_containers(
+    output: Output = OutputFormat.TABLE, show_api: ShowApi = False, state: State = None, config: Config = None
+) -> None:
+    """Show your containers, ended ones too."""
+    if show_api:
+        show_api_command(["appcontainer", "list"])
+        return
+    containers = ask_containers(lambda zun: zun.list_containers(), state=state, config=config)
+    if output is OutputFormat.JSON:
+        show_json(containers)
+        return
+    rows = [
+        (container["name"], container["uuid"], container["status"], container["image"], _list_addresses(container))
+        for container in containers
+    ]
+    show_table(("name", "uuid", "status", "image", "addresses"), rows)
+
+
+def _list_addresses(container: dict[str, Any]) -> str:
+    networks = (container["addresses"] or {}).values()
+    return ", ".join(address["addr"] for addresses in networks for address in addresses)
+
+
+def show_logs(
+    container: ContainerArgument,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", help="Of its end so many lines.", min=0, metavar="N")
+    ] = None,
+    timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="When each line was written.")] = False,
+    show_api: ShowApi = False,
+    state: State = None,
+    config: Config = None,
+) -> None:
+    """Show what a container has written."""
+    if show_api:
+        flags = [*([] if tail is None else ["--tail", tail]), *(["--timestamps"] if timestamps else [])]
+        show_api_command(["appcontainer", "logs", *flags, container])
+        return
+    text = ask_containers(
+        lambda zun: zun.read_logs(container, tail=tail, timestamps=timestamps), state=state, config=config
+    )
+    sys.stdout.write(text)
+
+
+def execute_in_container(
+    container: ContainerArgument,
+    words: Annotated[list[str], typer.Argument(metavar="COMMAND", help="It has no terminal and no input.")],
+    show_api: ShowApi = False,
+    state: State = None,
+    config: Config = None,
+) -> None:
+    """Run a command in a container to its end.
+
+    Its exit status is ours. Options come before CONTAINER.
+    """
+    if show_api:
+        show_api_command(["appcontainer", "exec", container, *words])
+        return
+    output, exit_code = ask_containers(
+        lambda zun: zun.execute(container, shlex.join(words)), state=state, config=config
+    )
+    sys.stdout.write(output)
+    sys.exit(exit_code)
+
+
+def remove_containers(
+    containers: Annotated[list[str], typer.Argument(metavar="CONTAINER", help="Names or uuids.")],
+    force: Annotated[bool, typer.Option("--force", "-f", help="Stop those that run.")] = False,
+    wait: Wait = True,
+    show_api: ShowApi = False,
+    state: State = None,
+    config: Config = None,
+) -> None:
+    """Remove containers.
+
+    One that runs has to be stopped for that: --force does it.
+    """
+    if show_api:
+        show_api_command(["appcontainer", "delete", *(["--stop"] if force else []), *containers])
+        return
+
+    async def remove(zun: ContainerClient) -> None:
+        clock = SystemClock()
+        # All are looked for before one is removed: a name that is wrong changes nothing.
+        shown_containers = [await zun.show(ident) for ident in containers]
+        running = [shown["name"] for shown in shown_containers if shown["status"] == "Running"]
+        if running and not force:
+            raise ValueError(f"{', '.join(running)}: it runs; jeroboam rm --force stops it first")
+        for shown in shown_containers:
+            await zun.delete(shown["uuid"], stop=force)
+            while wait and (latest := await zun.find(shown["uuid"])) is not None:
+                _check_removal(latest)
+                await clock.sleep(LOOK_SECONDS)
+            show_line(shown["name"])
+
+    ask_containers(remove, state=state, config=config)
+
+
+def _check_removal(container: dict[str, Any]) -> None:
+    """Raise `Permanent` if the removal was given up."""
+    if container["status"] in _FAILED and not container["task_state"] and container["status_reason"]:
+        raise Permanent(f"container {container['name']}: {container['status_reason']}")

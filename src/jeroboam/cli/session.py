@@ -1,0 +1,54 @@
+"""Logs a command in: as `OS_*` variables say, else as the member of this machine's own installation.
+
+Neighbours: the commands of users; `jeroboam.clients`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from jeroboam import settings as options
+from jeroboam.cli.terminal import fail, report_errors
+from jeroboam.clients import container, container_infra
+from jeroboam.clients.container import ContainerClient
+from jeroboam.clients.container_infra import ContainerInfraClient
+from jeroboam.clients.openstack import find_clouds
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+_INTERRUPTED = 130
+
+# The libraries also log what they raise. Without a handler Python would print that on stderr.
+for _name in ("keystoneauth", "openstack"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
+
+def ask_infra(work: Callable[[ContainerInfraClient], Awaitable[T]], *, state: str | None, config: Path | None) -> T:
+    """Log in to the container-infra API and return the result of `work`. Ends the command if that fails."""
+    return _ask(lambda clouds: container_infra.log_in(clouds=clouds), work, state=state, config=config)
+
+
+def ask_containers(work: Callable[[ContainerClient], Awaitable[T]], *, state: str | None, config: Path | None) -> T:
+    """Log in to the container API and return the result of `work`. Ends the command if that fails."""
+    return _ask(lambda clouds: container.log_in(clouds=clouds), work, state=state, config=config)
+
+
+def _ask(
+    log_in: Callable[[Path | None], Awaitable[C]],
+    work: Callable[[C], Awaitable[T]],
+    *,
+    state: str | None,
+    config: Path | None,
+) -> T:
+    async def run() -> T:
+        clouds = find_clouds(options.load(config, state=state).state)
+        return await work(await log_in(clouds))
+
+    with report_errors():
+        try:
+            return asyncio.run(run())
+        except KeyboardInterrupt:
+            fail("interrupted; what was asked for goes on", status=_INTERRUPTED)

@@ -1,0 +1,58 @@
+"""A client of the container API for one user. Neighbours: `openstack`, which sends the requests; `cli.containers`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jeroboam.clients.openstack import CONTAINER, OpenStackApi, open_api
+
+
+class ContainerClient:
+    """Requests to one API as one user. Raises `Permanent` if a request is refused, `Temporary` if nobody answers."""
+
+    def __init__(self, api: OpenStackApi) -> None:
+        self._api = api
+
+    async def run(self, wish: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for a container that is started; return it as the API shows it."""
+        return dict(await self._api.send("POST", "/containers?run=true", "creating the container", wish))
+
+    async def list_containers(self) -> list[dict[str, Any]]:
+        """Return the project's containers as the API shows them."""
+        return await self._api.list_pages("/containers?sort_key=created_at", "containers", "listing containers")
+
+    async def show(self, ident: str) -> dict[str, Any]:
+        """Return the container with that name or uuid as the API shows it."""
+        return dict(await self._api.get(_path(ident), f"looking for container {ident}"))
+
+    async def find(self, ident: str) -> dict[str, Any] | None:
+        """Return the same; None if there is none."""
+        container = await self._api.find(_path(ident), f"looking for container {ident}")
+        return None if container is None else dict(container)
+
+    async def read_logs(self, ident: str, *, tail: int | None, timestamps: bool) -> str:
+        """Return what the container has written; of its end so many lines, if `tail` is given."""
+        query = {"timestamps": str(timestamps).lower()} | ({} if tail is None else {"tail": str(tail)})
+        path = f"{_path(ident)}/logs?{urlencode(query)}"
+        return str(await self._api.get(path, f"reading the logs of container {ident}"))
+
+    async def execute(self, ident: str, command: str) -> tuple[str, int]:
+        """Run a command in the container to its end. Return its output and exit status."""
+        path = f"{_path(ident)}/execute?{urlencode({'command': command, 'run': 'true', 'interactive': 'false'})}"
+        answer = await self._api.send("POST", path, f"running a command in container {ident}")
+        return str(answer["output"]), int(answer["exit_code"])
+
+    async def delete(self, ident: str, *, stop: bool) -> None:
+        """Ask for the removal of a container; with `stop`, of one that runs too."""
+        query = "?stop=true" if stop else ""
+        await self._api.send("DELETE", f"{_path(ident)}{query}", f"removing container {ident}")
+
+
+async def log_in(*, clouds: Path | None) -> ContainerClient:
+    """Log in as the environment says; with `clouds`, as the cloud `jeroboam` of that clouds.yaml."""
+    return ContainerClient(await open_api(CONTAINER, clouds=clouds))
+
+
+def _path(ident: str) -> str:
+    return f"/containers/{quote(ident, safe='')}"

@@ -1,0 +1,75 @@
+"""`jeroboam run`, `ps`, `logs`, `exec`, `rm` at a real API with an agent on a fake runtime."""
+
+import json
+
+import pytest
+
+from jeroboam.domain.errors import Permanent
+from jeroboam.runtimes.fake import InjectedFault
+
+
+async def test_the_life_of_a_container(cli, service):
+    uuid, name = (await cli("run --name box -e A=b=c -m 64 --cpu 0.5 -w /srv busybox sleep --help")).split()
+    assert name == "box"
+    [shown] = json.loads(await cli("ps -o json"))
+    assert (shown["uuid"], shown["status"]) == (uuid, "Running")
+    assert (shown["command"], shown["environment"]) == (["sleep", "--help"], {"A": "b=c"})
+    head, row = (await cli("ps")).splitlines()
+    assert head.split() == ["NAME", "UUID", "STATUS", "IMAGE", "ADDRESSES"]
+    assert row.split()[:4] == ["box", uuid, "Running", "busybox"]
+
+    service.runtime.printed[uuid] += ["one\n", "two\n"]
+    assert await cli("logs box") == "one\ntwo\n"
+    assert await cli("logs box --tail 1") == "two\n"
+    assert await cli("exec box sh -c 'echo $A; ls -l'") == "sh -c echo $A; ls -l"
+
+    assert await cli("rm --force box") == "box\n"
+    assert json.loads(await cli("ps -o json")) == []
+
+
+async def test_a_container_that_runs_is_not_removed_by_chance(cli):
+    await cli("run --name box busybox")
+    assert await cli.refused("rm box") == "jeroboam: box: it runs; jeroboam rm --force stops it first"
+    assert len(json.loads(await cli("ps -o json"))) == 1
+
+
+async def test_a_failure_is_told(cli, service):
+    service.runtime.misbehave("create", InjectedFault(error=Permanent("no such image: nosuch")))
+    done = await cli.run("run --name box nosuch")
+    assert (done.status, done.err) == (1, "jeroboam: container box: no such image: nosuch\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("run -e A busybox", "--env A: NAME=VALUE is expected"),
+        ("logs nope", "reading the logs of container nope: Container nope could not be found."),
+        ("rm nope", "looking for container nope: Container nope could not be found."),
+        ("exec nope ls", "running a command in container nope: Container nope could not be found."),
+    ],
+)
+async def test_what_is_refused_is_one_line(cli, line, reason):
+    assert await cli.refused(line) == f"jeroboam: {reason}"
+
+
+async def test_the_printed_command_makes_the_same(cli):
+    options = "-e A=b -m 64 --cpu 0.5 -w /srv --restart always busybox"
+    printed = await cli(f"run --show-api --name one {options} sh -c 'echo $A'")
+    assert json.loads(await cli("ps -o json")) == [], "nothing was made"
+    await cli.openstack(printed)
+    await cli(f"run --name two {options} sh -c 'echo $A'")
+    containers = {item["name"]: item for item in json.loads(await cli("ps -o json"))}
+    compared = ("image", "command", "environment", "cpu", "memory", "workdir", "restart_policy")
+    assert {key: containers["one"][key] for key in compared} == {key: containers["two"][key] for key in compared}
+
+
+async def test_behind_the_image_all_is_the_containers_own(cli):
+    await cli("run --name box busybox app --show-api -o json")
+    [shown] = json.loads(await cli("ps -o json"))
+    assert shown["command"] == ["app", "--show-api", "-o", "json"]
+
+
+async def test_the_other_printed_commands_are_taken(cli):
+    await cli("run --name box busybox")
+    for line in ("ps --show-api", "logs --show-api box --tail 5", "exec --show-api box ls -l", "rm --show-api -f box"):
+        await cli.openstack(await cli(line))
