@@ -6,12 +6,11 @@ Neighbours: `jeroboam.settings` has the options, `jeroboam.bootstrap.config` loo
 import json
 import sys
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
 from jeroboam import settings as options
-from jeroboam.cli.terminal import Config, State, report_errors
+from jeroboam.cli.terminal import Config, Output, OutputFormat, State, report_errors
 from jeroboam.settings.describe import build_sample
 
 configs = typer.Typer(no_args_is_help=True, help="The configuration file: a sample, what holds, what is wrong.")
@@ -25,14 +24,14 @@ def print_sample() -> None:
 
 @configs.command("show")
 def show_config(
+    output: Output = OutputFormat.TABLE,
     state: State = None,
     config: Config = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the effective value of every option and where it comes from, with passwords masked."""
     with report_errors():
         entries = options.list_effective_options(config, state=state)
-        if as_json:
+        if output is OutputFormat.JSON:
             print(json.dumps([asdict(entry) for entry in entries], indent=2))
             return
         for entry in entries:

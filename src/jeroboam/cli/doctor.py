@@ -6,22 +6,20 @@ Neighbours: `engine` has the sentences about the Engine; `jeroboam.bootstrap.doc
 import asyncio
 import json
 import sys
-from typing import Annotated
 
-import typer
 from rich.markup import escape
 
 from jeroboam import settings as options
 from jeroboam.cli.engine import describe_engine_fault
-from jeroboam.cli.terminal import Config, State, report_errors, table
+from jeroboam.cli.terminal import Config, Output, OutputFormat, State, report_errors, table
 
 _STYLES = {"ok": "green", "note": "yellow", "no": "red"}
 
 
 def doctor(
+    output: Output = OutputFormat.TABLE,
     state: State = None,
     config: Config = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what of this machine stops or limits the service, and what to do. Exit status 1 if anything stops it.
 
@@ -36,7 +34,7 @@ def doctor(
         for finding in findings:
             sentence = None if finding.error is None else describe_engine_fault(finding.error)
             rows.append((finding.severity.value, finding.subject, sentence or finding.message))
-        if as_json:
+        if output is OutputFormat.JSON:
             print(
                 json.dumps([dict(zip(("severity", "subject", "message"), row, strict=True)) for row in rows], indent=2)
             )

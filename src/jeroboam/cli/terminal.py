@@ -6,6 +6,7 @@ Neighbours: the commands.
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +20,17 @@ from jeroboam.secrets.base import KeyFileError
 
 console = Console()
 
+
+class OutputFormat(StrEnum):
+    """How a command prints what it read."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 State = Annotated[str | None, typer.Option(help="Folder of everything that lasts.")]
 Config = Annotated[Path | None, typer.Option(help="A jeroboam.conf.", exists=True, dir_okay=False)]
+Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="For people, or JSON for programs.")]
 
 
 @contextlib.contextmanager
