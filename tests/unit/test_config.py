@@ -178,7 +178,7 @@ def test_values_are_shown_with_their_sources(config: pathlib.Path, monkeypatch: 
     status, output = run("config", "show", "--config", config)
     assert status == 0
     assert "[api] max_limit = 7 (environment OS_API__MAX_LIMIT)\n" in output
-    status, output = run("config", "show", "--config", config, "-o", "json")
+    status, output = run("config", "show", "--config", config, "--output", "json")
     assert json.loads(output)[0].keys() == {"group", "name", "value", "source"}
     assert "hidden" not in output
 

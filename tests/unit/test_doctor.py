@@ -186,7 +186,7 @@ async def test_a_sound_machine_has_no_problem(folder: pathlib.Path) -> None:
     summary = {"Id": "sha256:1", "RepoTags": ["jeroboam/swarm-node:latest"], "Labels": labels, "Size": 1, "Created": 1}
     now = f"{SystemClock().now():%Y-%m-%dT%H:%M:%S.%fZ}"
     config = folder / "jeroboam.conf"
-    words = ["doctor", "-o", "json", "--config", str(config), "--state", str(folder / "state")]
+    words = ["doctor", "--output", "json", "--config", str(config), "--state", str(folder / "state")]
     async with serve_engine(folder / "engine.sock", info={**INFO, "SystemTime": now}, images=[summary]) as url:
         config.write_text(
             f"[docker]\nurl = {url}\n[api]\nlisten = 127.0.0.1:0\n[keystone]\nlisten = 127.0.0.1:0\n"
@@ -208,7 +208,7 @@ def test_the_command_says_why_no_engine_answers_and_fails(folder: pathlib.Path) 
         f"[docker]\nurl = unix://{folder}/none.sock\n[api]\nlisten = 127.0.0.1:0\n[keystone]\nlisten = 127.0.0.1:0\n"
     )
     words = ["doctor", "--config", str(config), "--state", str(folder / "state")]
-    done = CliRunner().invoke(app, [*words, "-o", "json"])
+    done = CliRunner().invoke(app, [*words, "--output", "json"])
     findings = json.loads(done.output)
     assert done.exit_code == 1
     assert findings[0]["subject"] == "Docker Engine"
