@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from jeroboam.cli import app
-from jeroboam.cli.terminal import show_table
+from jeroboam.cli.terminal import fail, show_line, show_table
 
 GOLDEN = pathlib.Path(__file__).parent / "help"
 COLUMNS = 80
@@ -86,6 +86,15 @@ def test_a_table_keeps_ids_whole_however_narrow(capsys, monkeypatch):
     uuid = "4ae03dd7-5b9c-4b5c-b9ee-1ef8805390c1"
     show_table(("name", "uuid"), [("a", uuid), ("名字", uuid)])
     assert capsys.readouterr().out.splitlines() == ["NAME  UUID", f"a     {uuid}", f"名字  {uuid}"]
+
+
+def test_what_is_printed_is_what_there_is(capsys):
+    for text in ("registry:5000/app:dog:1", "[bold]text[/bold] [/x]", "a  b"):
+        show_line(text)
+        assert capsys.readouterr().out == f"{text}\n"
+        with pytest.raises(SystemExit):
+            fail(text)
+        assert capsys.readouterr().err == f"jeroboam: {text}\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -123,6 +123,7 @@ async def test_a_cloud_that_there_is_not_is_told(tmp_path):
             Unauthorized("The request requires authentication."),
             "asking: The request requires authentication. (HTTP 401)",
         ),
+        (Exception("password is a required attribute"), "asking: password is a required attribute"),
     ],
 )
 async def test_silence_is_told_apart_from_other_troubles(error, reason):
@@ -130,4 +131,12 @@ async def test_silence_is_told_apart_from_other_troubles(error, reason):
         raise error
 
     with pytest.raises(Temporary, match=f"^{re.escape(reason)}$"):
+        await call_in_thread(ask, "asking")
+
+
+async def test_an_error_of_ours_stays_one():
+    def ask():
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
         await call_in_thread(ask, "asking")

@@ -8,6 +8,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from jeroboam.cli.session import ask_containers
 from jeroboam.cli.terminal import (
@@ -106,9 +107,9 @@ def _format_run(wish: dict[str, Any]) -> list[str]:
 async def _run(zun: ContainerClient, wish: dict[str, Any], *, wait: bool) -> dict[str, Any]:
     container = await zun.run(wish)
     clock = SystemClock()
-    with console.status("") as shown:
+    with console.status("") as display:
         while wait and (container["status"] in _BEGINNING or container["task_state"]):
-            shown.update(container["status_reason"] or container["status"])
+            display.update(Text(container["status_reason"] or container["status"]))
             await clock.sleep(LOOK_SECONDS)
             latest = await zun.find(container["uuid"])
             if latest is None:
@@ -204,16 +205,16 @@ def remove_containers(
     async def remove(zun: ContainerClient) -> None:
         clock = SystemClock()
         # All are looked for before one is removed: a name that is wrong changes nothing.
-        shown_containers = [await zun.show(ident) for ident in containers]
-        running = [shown["name"] for shown in shown_containers if shown["status"] == "Running"]
-        if running and not force:
-            raise ValueError(f"{', '.join(running)}: it runs; jeroboam rm --force stops it first")
-        for shown in shown_containers:
-            await zun.delete(shown["uuid"], stop=force)
-            while wait and (latest := await zun.find(shown["uuid"])) is not None:
+        to_remove = [await zun.show(ident) for ident in containers]
+        running_names = [container["name"] for container in to_remove if container["status"] == "Running"]
+        if running_names and not force:
+            raise ValueError(f"{', '.join(running_names)}: it runs; jeroboam rm --force stops it first")
+        for container in to_remove:
+            await zun.delete(container["uuid"], stop=force)
+            while wait and (latest := await zun.find(container["uuid"])) is not None:
                 _check_removal(latest)
                 await clock.sleep(LOOK_SECONDS)
-            show_line(shown["name"])
+            show_line(container["name"])
 
     ask_containers(remove, state=state, config=config)
 

@@ -25,8 +25,8 @@ from jeroboam.clients.openstack import ServiceDown
 from jeroboam.domain.errors import DriverError
 from jeroboam.secrets.base import KeyFileError
 
-console = Console(highlight=False)
-error_console = Console(stderr=True, highlight=False)
+console = Console(highlight=False, markup=False, emoji=False)
+error_console = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 class OutputFormat(StrEnum):
@@ -61,13 +61,13 @@ def report_errors() -> Iterator[None]:
 
 def fail(reason: str, *, status: int = 1) -> NoReturn:
     """Show the reason in one line on stderr, and exit."""
-    error_console.print(f"jeroboam: {reason}", style="red", markup=False, soft_wrap=True)
+    error_console.print(f"jeroboam: {reason}", style="red", soft_wrap=True)
     sys.exit(status)
 
 
 def show_line(text: str | Text = "") -> None:
     """Print a line as it stands."""
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(text, soft_wrap=True)
 
 
 def show_api_command(words: Sequence[object]) -> None:

@@ -132,7 +132,10 @@ async def call_in_thread(ask: Callable[[], T], action: str) -> T:
     """Return the result of `ask`. The library's errors name the credentials, the host and the cloud."""
     try:
         return await asyncio.to_thread(ask)
-    except _list_library_errors() as error:
+    except Exception as error:
+        # keystoneauth raises plain exceptions for what is missing of the credentials.
+        if not isinstance(error, _list_library_errors()) and type(error) is not Exception:
+            raise
         unreachable = _UNREACHABLE.search(str(error))
         if unreachable is not None:
             url = urlsplit(unreachable[1])

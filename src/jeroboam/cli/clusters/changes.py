@@ -64,8 +64,8 @@ def scale_cluster(
 ) -> None:
     """Give a cluster another number of workers."""
     if show_api:
-        named = [] if group is None else ["--nodegroup", group]
-        show_api_command(["coe", "cluster", "resize", *named, cluster, workers])
+        flags = [] if group is None else ["--nodegroup", group]
+        show_api_command(["coe", "cluster", "resize", *flags, cluster, workers])
         return
     wish = {"node_count": workers} | ({} if group is None else {"nodegroup": group})
 
@@ -101,8 +101,8 @@ def upgrade_cluster(
             raise ValueError("say where to: --version v1.36.3, or --template NAME")
 
     async def upgrade(infra: ContainerInfraClient) -> None:
-        shown = await infra.show_cluster(cluster)
-        target, missing = await _choose_target(infra, shown, version=version, template=template)
+        current = await infra.show_cluster(cluster)
+        target, missing = await _choose_target(infra, current, version=version, template=template)
         if show_api:
             if missing is not None:
                 show_api_command(requests.format_create_template(missing))
@@ -111,11 +111,11 @@ def upgrade_cluster(
         if missing is not None:
             target = (await infra.create_template(missing))["uuid"]
         with ClusterProgress(infra) as progress:
-            await progress.skip_past(shown["uuid"])
-            await infra.upgrade_cluster(shown["uuid"], {"cluster_template": target, "max_batch_size": batch})
+            await progress.skip_past(current["uuid"])
+            await infra.upgrade_cluster(current["uuid"], {"cluster_template": target, "max_batch_size": batch})
             if not wait:
                 return
-            after = await progress.wait(shown["uuid"])
+            after = await progress.wait(current["uuid"])
         if after is not None:
             show_line(f"{after['name']} runs {after['coe_version']}")
 

@@ -73,14 +73,14 @@ def _define(fields: dict[str, Any], labels: list[str] | tuple[str, ...], file: P
 
 
 async def _show_requests(infra: ContainerInfraClient, definition: ClusterDefinition) -> None:
-    template = definition.template
-    if template is None:
-        chosen = requests.choose_template(await infra.list_templates(), definition.coe)
-        if chosen is None:
-            wish = requests.build_template_request(definition.coe)
-            show_api_command(requests.format_create_template(wish))
-        template = str(wish["name"] if chosen is None else chosen["name"])
-    show_api_command(requests.format_create_cluster(requests.build_cluster_request(definition, template)))
+    name = definition.template
+    if name is None:
+        template = requests.choose_template(await infra.list_templates(), definition.coe)
+        if template is None:
+            template = requests.build_template_request(definition.coe)
+            show_api_command(requests.format_create_template(template))
+        name = str(template["name"])
+    show_api_command(requests.format_create_cluster(requests.build_cluster_request(definition, name)))
     for group in definition.node_groups:
         body = requests.build_nodegroup_request(group)
         show_api_command(requests.format_create_nodegroup(str(definition.name), body))
@@ -108,9 +108,9 @@ async def _find_template(infra: ContainerInfraClient, definition: ClusterDefinit
     """Return the template to use. Creates one if the user sees none for the COE."""
     if definition.template is not None:
         return await infra.show_template(definition.template)
-    chosen = requests.choose_template(await infra.list_templates(), definition.coe)
-    if chosen is not None:
-        return dict(chosen)
+    template = requests.choose_template(await infra.list_templates(), definition.coe)
+    if template is not None:
+        return dict(template)
     return await infra.create_template(requests.build_template_request(definition.coe))
 
 
