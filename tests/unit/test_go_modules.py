@@ -21,6 +21,13 @@ RECIPES = {
     "tool": ModuleRecipe(module="example.org/tools", install=("cmd/tool",), defines={"main.version": "{bare}"}),
     "kube": ModuleRecipe(module="example.org/kube", folder="kube", output="kubeadm", names=("kubelet",), staging=True),
 }
+PAIR = [Program(name=name, version="v1.2.3", outputs=(name,)) for name in ("left", "right")]
+RECIPES |= {
+    program.name: ModuleRecipe(
+        module=f"example.org/{program.name}", folder="pair", build=f"./{program.name}", output=program.name
+    )
+    for program in PAIR
+}
 NO_C = Toolchain(go="1.26.0", programs={}, libraries={})
 
 # Stands in for Go: says its version, notes what it is called with, and does what the test wants.
@@ -92,6 +99,41 @@ async def test_a_package_of_ours_is_built_with_published_staging_modules(go, sou
     assert "require example.org/kube v1.36.3\n" in seen
     assert "replace k8s.io/api => k8s.io/api v0.36.3\n" in seen
     assert sorted(path.name for path in made["kubeadm"].parent.iterdir()) == ["kubeadm", "kubelet"]
+
+
+@pytest.fixture
+def pair(sources):
+    """A folder with a module for two programs."""
+    folder = sources / "pair"
+    folder.mkdir()
+    (folder / "go.sum").write_text("sums\n")
+    lines = ["module pair", "require (", "\texample.org/left v1.2.3", "\texample.org/right v1.2.3", ")"]
+    (folder / "go.mod").write_text("\n".join(lines))
+    return folder
+
+
+async def test_programs_of_one_module_of_ours_are_built_as_it_is(go, sources, pair, cache):
+    notes = go(f'cmp go.mod "{pair}/go.mod" && cmp go.sum "{pair}/go.sum" || exit 1')
+    outputs = await cache.get(modules(sources), PAIR)
+    assert set(outputs) == {"left", "right"}
+    calls = [line.split() for line in notes.read_text().splitlines() if " env " not in line]
+    assert [(call[2], call[-1]) for call in calls] == [("build", "./left"), ("build", "./right")]
+
+
+async def test_a_module_of_ours_with_another_version_is_refused(go, sources, pair, cache):
+    go()
+    (pair / "go.mod").write_text("module pair\nrequire example.org/left v1.2.30\nrequire example.org/right v1.2.3\n")
+    with pytest.raises(Permanent, match=r"left v1\.2\.3: pair/go\.mod requires v1\.2\.30 of example\.org/left"):
+        await cache.get(modules(sources), PAIR[:1])
+    assert await cache.get(modules(sources), PAIR[1:])
+
+
+async def test_a_sum_that_changes_makes_the_programs_anew(go, sources, pair, cache):
+    go()
+    former_outputs = await cache.get(modules(sources), PAIR)
+    (pair / "go.sum").write_text("other sums\n")
+    outputs = await cache.get(modules(sources), PAIR)
+    assert all(outputs[name] != former_outputs[name] for name in ("left", "right"))
 
 
 @pytest.mark.parametrize(("version", "said"), [("go1.19.8", "has go1.19.8"), ("", "has none")])
@@ -206,10 +248,14 @@ async def test_what_is_ours_and_the_compiler_are_part_of_the_key(go, sources, ca
     assert await cache.get(modules(sources), [KUBE]) != first
 
 
-async def test_every_program_of_every_version_has_a_recipe(go):
+async def test_every_program_of_every_version_has_a_recipe(go, tmp_path):
     go()
     source = kubernetes.build_modules()
     for version in kubernetes.list_versions().values():
         for program in version.programs:
             assert program.version in version.components.values()
             assert await source.recipe(program)
+            folder = tmp_path / version.name / program.name
+            folder.mkdir(parents=True)
+            await source.make(program, folder)
+            assert {path.name for path in folder.iterdir()} >= set(program.outputs)

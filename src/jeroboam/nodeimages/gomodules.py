@@ -1,7 +1,9 @@
 """The source *modules*: programs compiled from pinned Go modules, which needs only a Go proxy.
 
-A recipe either installs a module's own commands, or builds a small main package of ours that uses the module as a
-library. Checksums are those of Go's checksum database. Neighbours: `programs`, whose contract this implements; the
+A recipe either installs a module's own commands, or builds them, or a small main package of ours that uses the module
+as a library, in a folder of ours. A folder with a go.mod and a go.sum is a module for several programs: they share the
+versions of their dependencies, so that each is compiled once, and its checksums are those of the go.sum. All other
+checksums are those of Go's checksum database. Neighbours: `programs`, whose contract this implements; the
 recipes (`modules.toml` and a folder of Go files), which are part of the node image.
 """
 
@@ -25,6 +27,7 @@ from jeroboam.nodeimages.subprocesses import run_program
 _LAST_LINES = 12
 _LONGEST_LINE = 300
 _STAGING = re.compile(r"^\s*(k8s\.io/[a-z0-9-]+) => \./staging/", re.MULTILINE)
+_REQUIREMENT = re.compile(r"^(?:require)?\s+(\S+) (v\S+)$", re.MULTILINE)
 _AWAY = re.compile(
     r"dial tcp|no such host|i/o timeout|connection re(?:fused|set)|TLS handshake|50[0-9] |unexpected EOF"
 )
@@ -39,8 +42,9 @@ class ModuleRecipe:
     install: tuple[str, ...] = ()
     """Commands of the module, as folders in it; each produces a file with its name."""
     folder: str = ""
-    """Or the folder with our own package; `build` names another package in it."""
+    """Or the folder of ours in which it is built. Programs whose folder has a go.mod may share the folder."""
     build: str = "."
+    """The package to build: ours, or a command of the module."""
     beside: tuple[str, ...] = ()
     """Further modules that our package needs, with the same version."""
     output: str = ""
@@ -49,8 +53,6 @@ class ModuleRecipe:
     """Further names of the program, which acts on the name that it is called by."""
     staging: bool = False
     """Whether `replace` lines of the module name folders that are also published as modules (Kubernetes)."""
-    replace: Mapping[str, str] = field(default_factory=dict)
-    """Modules that are replaced by folders of ours."""
     tags: str = ""
     defines: Mapping[str, str] = field(default_factory=dict)
     """Variables to set with the linker; `{version}`, `{bare}`, `{major}` and `{minor}` are replaced."""
@@ -119,8 +121,12 @@ class GoModules:
         work_folder = into / "src"
         with as_file(self._sources / recipe.folder) as source_folder:
             await asyncio.to_thread(shutil.copytree, source_folder, work_folder)
-        (work_folder / "go.mod").write_text(await self._go_mod(program, recipe, into, env))
-        await self._go(program, work_folder, env, "mod", "tidy")
+        module_file = work_folder / "go.mod"
+        if module_file.exists():
+            _check_requirements(program, recipe, module_file.read_text())
+        else:
+            module_file.write_text(await self._go_mod(program, recipe, into, env))
+            await self._go(program, work_folder, env, "mod", "tidy")
         await self._go(program, work_folder, env, "build", *flags, "-o", str(into / recipe.output), recipe.build)
         await asyncio.to_thread(shutil.rmtree, work_folder)
         for name in recipe.names:
@@ -131,7 +137,6 @@ class GoModules:
             f"module jeroboam/{program.name}",
             f"go {self._toolchain.go}",
             *(f"require {module} {program.version}" for module in (recipe.module, *recipe.beside)),
-            *(f"replace {module} => ./{folder}" for module, folder in recipe.replace.items()),
         ]
         if recipe.staging:
             # The repository replaces its staging modules by folders, which are not available to other modules. Each is
@@ -174,6 +179,17 @@ def _build_error(action: str, output: str) -> DriverError:
 def read_recipes(data: Mapping[str, Any]) -> dict[str, ModuleRecipe]:
     """Return the recipes of a `modules.toml`."""
     return {name: ModuleRecipe(**freeze_lists(table)) for name, table in data.items()}
+
+
+def _check_requirements(program: Program, recipe: ModuleRecipe, go_mod: str) -> None:
+    """Raise `Permanent` if a go.mod of ours requires another version of the program than was asked for."""
+    required_versions = dict(_REQUIREMENT.findall(go_mod))
+    for module in (recipe.module, *recipe.beside):
+        version = required_versions.get(module)
+        if version != program.version:
+            raise Permanent(
+                f"compiling {program.name} {program.version}: {recipe.folder}/go.mod requires {version} of {module}"
+            )
 
 
 def _ldflags(recipe: ModuleRecipe, version: str) -> str:
