@@ -1,5 +1,5 @@
 // The add-ons of a node are built in one module, so that they share one version of each dependency, which is compiled
-// once: docs/decisions/0023. The versions of the add-ons themselves are those of versions.toml. After a change run
+// once: docs/decisions/0022. The versions of the add-ons themselves are those of versions.toml. After a change run
 // `go mod tidy` here.
 module jeroboam/addons
 
