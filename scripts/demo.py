@@ -190,7 +190,7 @@ def main(*options: str) -> int:
             console.print(Text.assemble(("failed", "red"), f" {error}"))
             return _end_early(has_image=image is not None)
         except KeyboardInterrupt:
-            console.print(Text.assemble(("stopped", "red"), "; what it made is removed"))
+            console.print(Text.assemble(("stopped", "red"), "; what it made is being removed"))
             return _end_early(has_image=image is not None)
         finally:
             if image is not None:

@@ -59,7 +59,9 @@ async def test_a_service_in_the_background_says_how_to_use_and_to_end_it(tmp_pat
 
     ended = await run(state, "stop")
     assert (ended.status, ended.out) == (0, f"stopped process {process}; clusters and containers stay\n")
-    assert "event='dispatch.session'" in (state / "jeroboam.log").read_text()
+    log = (state / "jeroboam.log").read_text()
+    assert "event='dispatch.session'" in log
+    assert "draining; clusters and containers stay" in log, "what is printed later goes to the log"
     again = await run(state, "stop")
     assert (again.status, again.err) == (1, f"jeroboam: no service runs on the state in {state}\n")
 

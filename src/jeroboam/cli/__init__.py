@@ -20,6 +20,7 @@ from jeroboam import settings as options
 from jeroboam.cli import config as config_commands
 from jeroboam.cli import containers, doctor, own_clusters, systemd, up
 from jeroboam.cli.clusters import changes, create, kubeconfig, lists, nodes
+from jeroboam.cli.greeting import format_stop
 from jeroboam.cli.help import CONTEXT, UserCommand, build_group
 from jeroboam.cli.node_images import images
 from jeroboam.cli.terminal import (
@@ -155,7 +156,7 @@ async def _down(settings: options.Settings) -> tuple[int, int]:
         with folder:
             return await remove(settings, folder)
     except StateInUse as error:
-        raise ValueError(f"{error}; stop it first: jeroboam stop") from error
+        raise ValueError(f"{error}; stop it first: {format_stop(settings.state)}") from error
 
 
 @app.command(cls=UserCommand)

@@ -37,7 +37,7 @@ def format_greeting(state: Path, api: str, keystone: str, *, end: str) -> str:
     folder = _format_options(state)
     return (
         f"jeroboam is up: {api}  (Keystone: {keystone})\n"
-        "clusters and containers, with no other client:\n"
+        "clusters (Kubernetes, or a Swarm with --coe swarm) and containers, with no other client:\n"
         f"  {jeroboam} cluster create dev{folder}\n"
         f"  {jeroboam} run --name hello{folder} busybox sleep 600\n"
         "the same with the clients of OpenStack, as the user demo (openrc-admin: as the admin):\n"

@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,10 +59,10 @@ def start_service(
         uvloop.run(_run_service(settings, release))
 
 
-def _fork() -> Callable[[int], None]:
+def _fork() -> Callable[[Path], None]:
     """Go on in a child that is a session of its own, while this process waits for it and ends.
 
-    Return the function that ends the wait well, and sends further output to a descriptor. If the child ends before,
+    Return the function that ends the wait well; what is printed after it goes to that file. If the child ends before,
     this process ends with the same exit status.
     """
     reader, writer = os.pipe()
@@ -76,7 +77,8 @@ def _fork() -> Callable[[int], None]:
     os.dup2(nothing, 0)
     os.close(nothing)
 
-    def release(output: int) -> None:
+    def release(log_file: Path) -> None:
+        output = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         sys.stdout.flush()
         try:
             os.write(writer, b"1")
@@ -85,6 +87,7 @@ def _fork() -> Callable[[int], None]:
         os.close(writer)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        os.close(output)
 
     return release
 
@@ -97,12 +100,15 @@ def _wait_for_child(child: int, reader: int) -> None:
     except KeyboardInterrupt:
         os.kill(child, signal.SIGTERM)
         has_started = False
-    status = 0 if has_started else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = 0
+    if not has_started:
+        # A service that was asked to end before it could go on ends well, and yet it does not run.
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or 1
     sys.stdout.flush()
     os._exit(status if status >= 0 else 128 - status)
 
 
-async def _run_service(settings: options.Settings, release: Callable[[int], None] | None) -> None:
+async def _run_service(settings: options.Settings, release: Callable[[Path], None] | None) -> None:
     is_detached = release is not None
     log_file = find_log_file(settings.log_file, settings.state, wants_file=is_detached or sys.stderr.isatty())
     steps = StartSteps(SystemClock())
@@ -127,7 +133,7 @@ async def _run_service(settings: options.Settings, release: Callable[[int], None
                 stop_requested = catch_stop_signals()
                 show_line(format_greeting(settings.state, addresses.api, addresses.keystone, end=end))
                 notify("READY=1")
-                await asyncio.gather(wait_for_stop(stop_requested), _end_start(engine, release))
+                await asyncio.gather(wait_for_stop(stop_requested), _end_start(engine, release, log_file))
                 notify("STOPPING=1")
                 show_line("draining; clusters and containers stay")
     except StateInUse as error:
@@ -136,13 +142,13 @@ async def _run_service(settings: options.Settings, release: Callable[[int], None
         await tasks.close()
 
 
-async def _end_start(engine: Awaitable[DriverError | None], release: Callable[[int], None] | None) -> None:
+async def _end_start(
+    engine: Awaitable[DriverError | None], release: Callable[[Path], None] | None, log_file: Path | None
+) -> None:
     """Say what is wrong with the Engine, and go on in the background if that is wanted."""
     _warn_of_engine_fault(await engine)
-    if release is not None:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        release(nothing)
-        os.close(nothing)
+    if release is not None and log_file is not None:
+        release(log_file)
 
 
 async def _check_engine(settings: options.Settings, steps: StartSteps) -> DriverError | None:
