@@ -80,18 +80,26 @@ async def test_a_start_in_the_background_that_fails_says_why(tmp_path, config):
 async def test_few_lines_stand_on_a_terminal_and_the_log_is_in_a_file(tmp_path, config):
     state = tmp_path / "state"
     terminal, end = os.openpty()
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(tmp_path / "notify"))
     process = await asyncio.create_subprocess_exec(
-        *(PROGRAM, "up", "--state", state, "--config", config), stdin=end, stdout=end, stderr=end
+        *(PROGRAM, "up", "--state", state, "--config", config),
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")},
     )
     os.close(end)
     try:
         text = await asyncio.wait_for(asyncio.to_thread(read_until, terminal, "clusters and containers stay"), 180)
         process.terminate()
         assert await process.wait() == 0
+        assert [manager.recv(100) for _ in range(2)] == [b"READY=1", b"STOPPING=1"]
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         os.close(terminal)
+        manager.close()
     assert "event=" not in text
     assert len(text.splitlines()) < 20
     assert "Ctrl-C ends this process" in text
