@@ -17,12 +17,14 @@ import time
 
 from demo_kubernetes import ImageBuild, kubernetes
 from rich.table import Table
+from rich.text import Text
 from stage import (
     BIN,
     COMPLETE_SECONDS,
     OpenStack,
     StepFailed,
     console,
+    end_on_signals,
     expect,
     leftovers,
     run,
@@ -182,10 +184,14 @@ def main(*options: str) -> int:
         environment |= {"OS_CLIENT_CONFIG_FILE": f"{state}/clouds.yaml", "OS_CLOUD": "jeroboam"}
         environment.setdefault("SHELL", "/bin/sh")
         try:
-            _story(state, folder, environment, image)
-        except StepFailed as error:
-            console.print(f"[red]failed[/red] {error}")
-            return 1
+            with end_on_signals():
+                _story(state, folder, environment, image)
+        except (StepFailed, subprocess.SubprocessError) as error:
+            console.print(Text.assemble(("failed", "red"), f" {error}"))
+            return _end_early(has_image=image is not None)
+        except KeyboardInterrupt:
+            console.print(Text.assemble(("stopped", "red"), "; what it made is being removed"))
+            return _end_early(has_image=image is not None)
         finally:
             if image is not None:
                 image.stop()
@@ -196,6 +202,16 @@ def main(*options: str) -> int:
         table.add_row(title, f"{took:.2f}")
     console.print(table)
     return 0
+
+
+def _end_early(*, has_image: bool) -> int:
+    """Say that nothing is lost. Return the exit status."""
+    console.print(
+        "run it again: make demo; what was finished of the node image is kept"
+        if has_image
+        else "run it again: make demo-quick"
+    )
+    return 1
 
 
 def _story(state: pathlib.Path, folder: pathlib.Path, environment: dict[str, str], image: ImageBuild | None) -> None:

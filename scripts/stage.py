@@ -6,9 +6,11 @@ Neighbours: `demo`, and `demo_kubernetes`, its second half.
 import contextlib
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 
@@ -109,25 +111,51 @@ def run(*command: str | pathlib.Path, environment: dict[str, str] | None = None)
 
 @contextlib.contextmanager
 def service(state: pathlib.Path) -> Iterator[None]:
-    """Run `jeroboam up` until the block ends."""
-    log = (state.parent / "up.log").open("w")
+    """Run `jeroboam up` until the block ends. If the block fails, the log is kept and its place is shown.
+
+    The service is no part of the terminal's group: Ctrl-C is for the demonstration, which then ends the service.
+    """
+    log_file = state.parent / "up.log"
     command = [BIN / "jeroboam", "up", "--state", state, "--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"]
-    process = subprocess.Popen(command, stdout=log, stderr=log)
+    with log_file.open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
         end = time.monotonic() + UP_SECONDS
-        while "jeroboam is up" not in pathlib.Path(log.name).read_text():
+        while "jeroboam is up" not in log_file.read_text():
             if process.poll() is not None or time.monotonic() > end:
-                raise StepFailed(f"jeroboam up: {pathlib.Path(log.name).read_text()}")
+                raise StepFailed(f"jeroboam up: {_last_lines(log_file)}")
             time.sleep(0.05)
         yield
         process.send_signal(signal.SIGTERM)
         expect(process.wait(timeout=15), 0, "exit status of jeroboam up")
-    except BaseException:
-        console.print(pathlib.Path(log.name).read_text()[-4000:])
+    except Exception:
+        kept = pathlib.Path(tempfile.gettempdir()) / f"{state.parent.name}.log"
+        shutil.copyfile(log_file, kept)
+        console.print(f"the log of the service is kept in {kept}", markup=False)
         raise
     finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=15)
         process.kill()
         process.wait()
+
+
+def _last_lines(file: pathlib.Path, count: int = 5) -> str:
+    return "\n".join(file.read_text().splitlines()[-count:])
+
+
+@contextlib.contextmanager
+def end_on_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, so that everything in it is ended and removed."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    former = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, former, strict=True):
+            signal.signal(number, handler)
 
 
 def leftovers(installation: str) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import SystemClock
+from jeroboam.nodeimages.build_times import BuildPlan, BuildStep, BuildTimes
 from jeroboam.nodeimages.programs import Program, ProgramCache
 
 ONE = Program(name="one", version="v1", outputs=("one", "uno"))
@@ -20,9 +21,14 @@ class Told:
     def __init__(self) -> None:
         self.made: list[str] = []
         self.there: list[str] = []
+        self.steps: list[BuildStep | None] = []
+        self.waits: list[str] = []
 
-    def begin(self, what: str) -> None:
-        pass
+    def begin(self, what: str, step: BuildStep | None = None) -> None:
+        self.steps.append(step)
+
+    def wait(self, what: str) -> None:
+        self.waits.append(what)
 
     def end(self, what: str, seconds: float | None) -> None:
         (self.there if seconds is None else self.made).append(what)
@@ -164,3 +170,40 @@ async def test_two_at_once_make_it_once(tmp_path):
     first, second = await asyncio.gather(*works)
     assert first == second
     assert source.made == ["one"]
+    assert told.waits == ["one v1"], "the second one reports that it waits"
+
+
+async def test_each_begin_says_its_place_among_what_is_missing(cache, told):
+    await cache.get(Workshop(), [ONE])
+    three = Program(name="three", version="v3", outputs=("three",))
+    await cache.get(Workshop(), [ONE, TWO, three])
+    assert [(step.number, step.count) for step in told.steps] == [(1, 1), (1, 2), (2, 2)]
+    assert told.steps[1].seconds_left > told.steps[2].seconds_left > 0
+
+
+async def test_what_programs_took_is_remembered(cache, tmp_path):
+    source = Workshop()
+    await cache.get(source, [ONE])
+    times = BuildTimes(tmp_path / "cache" / "build-times.json")
+    assert times.expect("one") < 10 < times.expect("two")
+    source.fails["two"] = Temporary("the proxy is away")
+    with pytest.raises(Temporary):
+        await cache.get(source, [TWO])
+    assert times.expect("two") > 10, "a failure teaches nothing"
+
+
+def test_the_time_that_is_left_follows_the_pace(tmp_path):
+    file = tmp_path / "build-times.json"
+    times = BuildTimes(file)
+    for name in ("one", "two", "three"):
+        times.learn(name, 60)
+    slow, usual = (BuildPlan(times, ["one", "two", "three"]) for _ in range(2))
+    assert slow.begin() == BuildStep(number=1, count=3, seconds_left=180)
+    slow.end(180)
+    assert slow.begin() == BuildStep(number=2, count=3, seconds_left=240)
+    usual.begin()
+    usual.end(60)
+    assert usual.begin() == BuildStep(number=2, count=3, seconds_left=120)
+    for damaged in ("{", "[]", '{"one": "x"}'):
+        file.write_text(damaged)
+        assert times.expect("one") == times.expect("never built")

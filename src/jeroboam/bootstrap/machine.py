@@ -1,14 +1,17 @@
 """What can be read of this machine without an Engine: ports, disk, memory, inotify, clock. Neighbour: `doctor`."""
 
+import contextlib
 import ctypes
 import datetime as dt
 import os
 import shutil
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 _INOTIFY = Path("/proc/sys/fs/inotify")
 _MEMORY = Path("/proc/meminfo")
+_PROCESSES = Path("/proc")
 # adjtimex(2): the size of its structure is below this, and this answer says that no clock source corrects the clock.
 _TIMEX_BYTES = 512
 _TIME_ERROR = 5
@@ -37,6 +40,16 @@ def read_free_memory(table: Path = _MEMORY) -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) >> 10 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def read_used_memory(processes: Iterable[int], folder: Path = _PROCESSES) -> int:
+    """Return the MiB of memory that these processes hold; one that has ended holds none."""
+    kib = 0
+    for process in processes:
+        with contextlib.suppress(OSError):
+            lines = (folder / str(process) / "status").read_text(encoding="ascii", errors="replace").splitlines()
+            kib += next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), 0)
+    return kib >> 10
 
 
 def read_inotify_limit(name: str, folder: Path = _INOTIFY) -> int | None:

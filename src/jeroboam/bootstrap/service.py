@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -111,8 +111,11 @@ class SingleProcess:
         )
 
     @contextlib.asynccontextmanager
-    async def run(self) -> AsyncIterator[ListenAddresses]:
-        """Run the service while the context lasts. Then requests are drained; clusters and containers keep running."""
+    async def run(self, show_step: Callable[[str], None]) -> AsyncIterator[ListenAddresses]:
+        """Run the service while the context lasts. Then requests are drained; clusters and containers keep running.
+
+        `show_step` receives what the start does, in words.
+        """
         settings = self._settings
         api_socket = _listen(*parse_address(settings.api.listen, "[api] listen"))
         host, port = api_socket.getsockname()[:2]
@@ -122,7 +125,7 @@ class SingleProcess:
             stack.callback(api_socket.close)
             stack.push_async_callback(self._store.close)
             stack.push_async_callback(keystone.stop)
-            await asyncio.gather(keystone.ready(), self._open_store())
+            await asyncio.gather(self._wait_for_keystone(show_step), self._open_store(show_step))
             await keystone.register(api_url, heat_views=settings.api.heat_views)
             addresses = ListenAddresses(api=api_url, keystone=keystone.url)
             tokens = KeystoneTokens(
@@ -155,9 +158,14 @@ class SingleProcess:
             await stack.enter_async_context(server)
             self._folder.write_addresses(api_url=api_url, auth_url=keystone.url)
             self._folder.write_clients(auth_url=keystone.url, passwords=self._passwords)
+            show_step(f"API: listens on {api_url}")
             yield addresses
 
-    async def _open_store(self) -> None:
+    async def _wait_for_keystone(self, show_step: Callable[[str], None]) -> None:
+        await self._keystone.ready()
+        show_step(f"Keystone: answers on {self._keystone.url}")
+
+    async def _open_store(self, show_step: Callable[[str], None]) -> None:
         name = name_database(self._settings.database_url)
         try:
             await upgrade(self._store.engine)
@@ -179,6 +187,7 @@ class SingleProcess:
             keys = f"{lost_count} of {len(sealed_keys)} keys"
             text = f"{keys} of clusters were sealed with a key that is not in it; put it back"
             raise ValueError(f"{self._folder.key_file}: {text}")
+        show_step(f"database: ready, {name}")
 
     async def _seed(self, tokens: KeystoneTokens) -> None:
         marker = self._folder.path / "seeded"
@@ -235,12 +244,17 @@ class SingleProcess:
             await self._runtime.close()
 
 
-async def wait_for_stop() -> None:
-    """Wait until the process is asked to end (SIGTERM, Ctrl-C). Then the process has a few seconds to end."""
+def catch_stop_signals() -> asyncio.Event:
+    """Return an event that is set when the process is asked to end (SIGTERM, Ctrl-C)."""
     stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_requested.set)
+    return stop_requested
+
+
+async def wait_for_stop(stop_requested: asyncio.Event) -> None:
+    """Wait until the event is set. Then the process has a few seconds to end."""
     await stop_requested.wait()
     last = threading.Timer(LAST_SECONDS, _exit_now)
     last.daemon = True

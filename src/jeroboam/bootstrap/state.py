@@ -137,9 +137,10 @@ class StateFolder:
         return EmbeddedKeystone(self.path / "keystone", host=host, port=port, passwords=self.passwords())
 
     def write_clients(self, *, auth_url: str, passwords: KeystonePasswords) -> None:
-        """Write `clouds.yaml` and `openrc` for the published clients. Only the owner can read them."""
+        """Write `clouds.yaml` and files for shells for the published clients. Only the owner can read them."""
         write_private(self.path / "clouds.yaml", build_clouds(auth_url, passwords))
-        write_private(self.path / "openrc", build_openrc(auth_url, passwords))
+        write_private(self.path / "openrc", build_openrc(auth_url, "demo", passwords.demo))
+        write_private(self.path / "openrc-admin", build_openrc(auth_url, "admin", passwords.admin))
 
     def write_addresses(self, *, api_url: str, auth_url: str) -> None:
         """Write the addresses of the service."""
@@ -171,13 +172,14 @@ def build_clouds(auth_url: str, passwords: KeystonePasswords) -> str:
     return "\n".join(lines) + "\n"
 
 
-def build_openrc(auth_url: str, passwords: KeystonePasswords) -> str:
-    """Return shell variables for the member `demo`."""
+def build_openrc(auth_url: str, user: str, password: str) -> str:
+    """Return shell variables for that user in the project of the same name; none of another cloud stays in force."""
     return f"""\
+unset OS_CLOUD OS_TOKEN OS_AUTH_TYPE OS_PROJECT_ID OS_USER_ID OS_DOMAIN_ID OS_DOMAIN_NAME OS_SYSTEM_SCOPE OS_TRUST_ID
 export OS_AUTH_URL={auth_url}
-export OS_USERNAME=demo
-export OS_PASSWORD='{passwords.demo}'
-export OS_PROJECT_NAME=demo
+export OS_USERNAME={user}
+export OS_PASSWORD='{password}'
+export OS_PROJECT_NAME={user}
 export OS_USER_DOMAIN_NAME=Default
 export OS_PROJECT_DOMAIN_NAME=Default
 export OS_REGION_NAME=RegionOne

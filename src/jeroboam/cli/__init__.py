@@ -1,19 +1,16 @@
 """The command `jeroboam`. A thin layer: it reads options, calls bootstrap or the published API, and prints.
 
-Neighbours: `terminal`, the common code of commands; `clusters` and `containers`, the commands of users; `own_clusters`,
-what these need beside the API; `node_images`.
+Neighbours: `terminal`, the common code of commands; `up`, the start and the end of the service; `clusters` and
+`containers`, the commands of users; `own_clusters`, what these need beside the API; `node_images`.
 """
 
 import asyncio
-import logging
 import sys
 from importlib.metadata import version as read_version
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
-import uvloop
 from typer.completion import (  # type: ignore[attr-defined]  # it has them, and exports nothing
     completion_init,
     get_completion_script,
@@ -21,8 +18,9 @@ from typer.completion import (  # type: ignore[attr-defined]  # it has them, and
 
 from jeroboam import settings as options
 from jeroboam.cli import config as config_commands
-from jeroboam.cli import containers, doctor, own_clusters
+from jeroboam.cli import containers, doctor, own_clusters, systemd, up
 from jeroboam.cli.clusters import changes, create, kubeconfig, lists, nodes
+from jeroboam.cli.greeting import format_stop
 from jeroboam.cli.help import CONTEXT, UserCommand, build_group
 from jeroboam.cli.node_images import images
 from jeroboam.cli.terminal import (
@@ -43,10 +41,10 @@ _PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": Fals
 app = typer.Typer(
     cls=build_group(
         {
-            "Start": ["up", "status", "doctor"],
+            "Start": ["up", "stop", "status", "doctor"],
             "Clusters": ["cluster", "kubectl"],
             "Containers": ["run", "ps", "logs", "exec", "rm"],
-            "Operation": ["config", "policy", "node-image", "down", "completion"],
+            "Operation": ["config", "policy", "node-image", "systemd-unit", "down", "completion"],
         }
     ),
     no_args_is_help=True,
@@ -87,6 +85,9 @@ clusters.command("check", cls=UserCommand)(own_clusters.check_cluster)
 clusters.command("nodes", cls=UserCommand)(lists.list_nodes)
 clusters.command("logs", cls=UserCommand)(nodes.show_node_logs)
 clusters.command("shell", cls=UserCommand, context_settings=_PASS_THROUGH)(nodes.open_node_shell)
+app.command("up", cls=UserCommand)(up.start_service)
+app.command("stop", cls=UserCommand)(up.stop_service)
+app.command("systemd-unit", cls=UserCommand)(systemd.show_unit)
 app.command("doctor", cls=UserCommand)(doctor.doctor)
 app.command("kubectl", cls=UserCommand, context_settings=_PASS_THROUGH)(own_clusters.kubectl)
 app.command("run", cls=UserCommand, context_settings=_PASS_THROUGH)(containers.run_container)
@@ -126,71 +127,6 @@ def show_completion(
         print(get_completion_script(prog_name=PROGRAM, complete_var=f"_{PROGRAM.upper()}_COMPLETE", shell=shell))
 
 
-def _configure_log(level: str) -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-
-
-@app.command(cls=UserCommand)
-def up(
-    state: State = None,
-    listen: Annotated[str | None, typer.Option(help="Where the API listens.", metavar="ADDRESS:PORT")] = None,
-    keystone_listen: Annotated[
-        str | None, typer.Option(help="Where its Keystone listens.", metavar="ADDRESS:PORT")
-    ] = None,
-    config: Config = None,
-) -> None:
-    """Run the service on this machine, in the foreground.
-
-    That is the API, the conductor, the agent and a Keystone. Ctrl-C ends it; what it made stays.
-    """
-    with report_errors():
-        settings = options.load(config, state=state, api__listen=listen, keystone__listen=keystone_listen)
-        _configure_log(settings.log_level)
-        uvloop.run(_up(settings))
-
-
-async def _up(settings: options.Settings) -> None:
-    from jeroboam.bootstrap.state import StateFolder, StateInUse  # noqa: PLC0415
-
-    try:
-        with StateFolder(settings.state) as folder:
-            keystone = folder.keystone(settings)
-            await keystone.start()
-            # Loading the service takes as long as starting a Keystone, so both run at the same time.
-            from jeroboam.bootstrap.service import SingleProcess, wait_for_stop  # noqa: PLC0415
-
-            async with SingleProcess(settings, folder, keystone).run() as addresses:
-                greeting = _format_greeting(settings.state, addresses.api, addresses.keystone)
-                # These lines are for pasting: a narrow terminal must not break them.
-                show_line(greeting)
-                await asyncio.gather(wait_for_stop(), doctor.warn_of_engine_fault(settings))
-                show_line("draining; clusters and containers stay")
-    except StateInUse as error:
-        raise ValueError(str(error)) from error
-
-
-def _format_greeting(state: Path, api: str, keystone: str) -> str:
-    return (
-        f"jeroboam is up: {api}  (Keystone: {keystone})\n"
-        f"  export OS_CLIENT_CONFIG_FILE={state}/clouds.yaml OS_CLOUD=jeroboam\n"
-        "  openstack coe cluster template list\n"
-        "  openstack coe cluster create --cluster-template swarm --node-count 2 demo\n"
-        "  openstack appcontainer run --name hello busybox sleep 600\n"
-        "the cloud jeroboam-admin in the same file is the admin; Ctrl-C ends this process and nothing else"
-    )
-
-
 @app.command(cls=UserCommand)
 def down(
     state: State = None,
@@ -220,7 +156,7 @@ async def _down(settings: options.Settings) -> tuple[int, int]:
         with folder:
             return await remove(settings, folder)
     except StateInUse as error:
-        raise ValueError(f"{error}; stop it first (Ctrl-C there, or kill {error.pid})") from error
+        raise ValueError(f"{error}; stop it first: {format_stop(settings.state)}") from error
 
 
 @app.command(cls=UserCommand)

@@ -1,4 +1,4 @@
-"""The command `doctor`, and the warning of `up` when there is no Docker Engine to work with.
+"""The command `doctor`.
 
 Neighbours: `engine` has the sentences about the Engine; `jeroboam.bootstrap.doctor` examines the machine.
 """
@@ -35,16 +35,3 @@ def doctor(output: Output = OutputFormat.TABLE, state: State = None, config: Con
             marks = [(Text(mark, _STYLES[mark]), subject, message) for mark, subject, message in rows]
             show_table(("", "what", "finding"), marks)
         sys.exit(1 if any(finding.severity is Severity.PROBLEM for finding in findings) else 0)
-
-
-async def warn_of_engine_fault(settings: options.Settings) -> None:
-    """Print what stands between the service and its Engine on standard error; nothing if all is well.
-
-    The service runs on: it answers, and works as soon as the Engine does.
-    """
-    from jeroboam.bootstrap.engine import find_engine_fault  # noqa: PLC0415
-
-    error = await find_engine_fault(settings)
-    if error is not None:
-        text = describe_engine_fault(error) or error.reason
-        print(f"jeroboam: {text}\nUntil then nothing can be made; the service goes on by itself.", file=sys.stderr)

@@ -108,12 +108,22 @@ class EmbeddedKeystone:
         self._prepared = folder / "prepared"
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def is_first_start(self) -> bool:
+        """Whether the start has to create everything."""
+        return not self._prepared.exists()
+
+    @property
+    def process_id(self) -> int | None:
+        """The id of the process; None if it was not started."""
+        return None if self._process is None else self._process.pid
+
     async def start(self) -> None:
         """Start the process, which creates what is missing. It takes seconds until the process is `ready`."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self._folder / "keystone.conf"
         config.write_text(CONFIG.format(folder=self._folder))
-        is_prepared = self._prepared.exists()
+        is_prepared = not self.is_first_start
         environment = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
         descriptor = self._listener.fileno()
         first = "again" if is_prepared else "first"

@@ -2,7 +2,8 @@
 
 A program is built once for each key (its recipe, its version, its tools), in a folder that appears complete or not at
 all. So a build that was killed, or ran out of disk, continues with the finished programs. Neighbours: `gomodules` and
-`releases`, the sources; the folders beside this file, which list the programs that they need.
+`releases`, the sources; `build_times`, the time that is left; the folders beside this file, which list the programs
+that they need.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from typing import Protocol
 
 from jeroboam.domain.errors import Permanent
 from jeroboam.kit.clock import Clock
+from jeroboam.nodeimages.build_times import BuildPlan, BuildStep, BuildTimes
 
 _LOCK_SECONDS = 0.2
 _KEY_LETTERS = 16
@@ -54,7 +56,13 @@ class ProgramSource(Protocol):
 class BuildProgress(Protocol):
     """Receives the progress of a build."""
 
-    def begin(self, title: str) -> None: ...
+    def begin(self, title: str, step: BuildStep | None = None) -> None:
+        """The build of the program begins; `step` is its place among several."""
+        ...
+
+    def wait(self, title: str) -> None:
+        """Another process builds the program, and its end is waited for."""
+        ...
 
     def end(self, title: str, seconds: float | None) -> None:
         """The program exists; `seconds` None: it existed before."""
@@ -68,6 +76,7 @@ class ProgramCache:
         self._folder = folder
         self._clock = clock
         self._report = report
+        self._times = BuildTimes(folder / "build-times.json")
 
     async def get(self, source: ProgramSource, programs: Sequence[Program]) -> Mapping[str, Path]:
         """Return the outputs of these programs by name; missing programs are built one after the other.
@@ -77,8 +86,10 @@ class ProgramCache:
         """
         outputs: dict[str, Path] = {}
         ready = False
-        for program in programs:
-            folder = await self._place(source, program)
+        folders = {program: await self._place(source, program) for program in programs}
+        missing = [program.name for program, folder in folders.items() if not _is_complete(folder)]
+        plan = BuildPlan(self._times, missing)
+        for program, folder in folders.items():
             title = f"{program.name} {program.version}"
             if _is_complete(folder):
                 self._report.end(title, None)
@@ -86,8 +97,8 @@ class ProgramCache:
                 if not ready:
                     await source.ready()
                     ready = True
-                with self.report_time(title):
-                    await self._make(source, program, folder)
+                with self.report_time(title, plan):
+                    await self._make(source, program, folder, title)
             outputs |= {name: folder / name for name in program.outputs}
         return outputs
 
@@ -97,18 +108,23 @@ class ProgramCache:
         return self._folder / f"{program.name}-{program.version}-{key}"
 
     @contextmanager
-    def report_time(self, title: str) -> Iterator[None]:
+    def report_time(self, title: str, plan: BuildPlan | None = None) -> Iterator[None]:
         """Report that something is being built, and how long it took."""
         start = self._clock.monotonic()
-        self._report.begin(title)
+        self._report.begin(title, None if plan is None else plan.begin())
         yield
-        self._report.end(title, self._clock.monotonic() - start)
+        seconds = self._clock.monotonic() - start
+        self._report.end(title, seconds)
+        if plan is not None:
+            plan.end(seconds)
 
-    async def _make(self, source: ProgramSource, program: Program, folder: Path) -> None:
+    async def _make(self, source: ProgramSource, program: Program, folder: Path, title: str) -> None:
         try:
-            async with self.lock(folder.name):
+            async with self.lock(folder.name, title):
                 if not _is_complete(folder):
+                    start = self._clock.monotonic()
                     await self._make_whole(source, program, folder)
+                    self._times.learn(program.name, self._clock.monotonic() - start)
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 text = f"the disk of {self._folder} is full: free some GiB and start again, what was finished is kept"
@@ -129,15 +145,22 @@ class ProgramCache:
             shutil.rmtree(part_folder, ignore_errors=True)
 
     @asynccontextmanager
-    async def lock(self, name: str) -> AsyncIterator[None]:
-        """Hold the lock of that name, so that one process at a time builds it. The lock ends with the process."""
+    async def lock(self, name: str, title: str) -> AsyncIterator[None]:
+        """Hold the lock of that name, so that one process at a time builds it. The lock ends with the process.
+
+        A process that has to wait for the lock reports that, with the title.
+        """
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
+        is_waiting = False
         with (self._folder / f"{name}.lock").open("w") as lock:
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
+                    if not is_waiting:
+                        self._report.wait(title)
+                        is_waiting = True
                     await self._clock.sleep(_LOCK_SECONDS)
             yield
 

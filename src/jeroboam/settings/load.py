@@ -129,6 +129,7 @@ def _build_settings(options: cfg.ConfigOpts) -> Settings:
         state=state,
         host=options.host or socket.gethostname(),
         log_level=options.log_level,
+        log_file=options.log_file,
         api=_group(ApiSettings, options.api),
         keystone=_group(KeystoneSettings, options.keystone),
         database_url=options.database.connection or f"sqlite+aiosqlite:///{state}/jeroboam.db",

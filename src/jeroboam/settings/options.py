@@ -27,6 +27,14 @@ DEFAULT = [
     cfg.StrOpt("state", default="", help="Folder of everything that lasts; empty is a folder of the user."),
     cfg.StrOpt("host", default="", help="This machine's name; empty is its host name."),
     cfg.StrOpt("log_level", default="info", choices=["debug", "info", "warning", "error"], help="Least level logged."),
+    cfg.StrOpt(
+        "log_file",
+        default="",
+        help=(
+            "Where the log goes: a file, of which 10 MiB and as many former ones are kept, or - for standard error. "
+            "Empty is standard error; on a terminal and with --detach it is jeroboam.log in the state folder."
+        ),
+    ),
 ]
 API = [
     cfg.StrOpt("listen", default="127.0.0.1:9511", help="ADDRESS:PORT of the one HTTP port; port 0 takes a free one."),
@@ -232,6 +240,7 @@ class Settings:
     state: Path
     host: str
     log_level: str
+    log_file: str
     api: ApiSettings
     keystone: KeystoneSettings
     database_url: str

@@ -145,7 +145,7 @@ async def build(
         content_hash.update(f"{layer.names} {layer.config} {layer.tree.digest()}".encode())
     content = content_hash.hexdigest()[:_CONTENT_LETTERS]
     with translate_errors(f"making the node image {name}"):
-        async with cache.lock(f"image-{release.name}"):
+        async with cache.lock(f"image-{release.name}", f"image {release.name}"):
             former_image = await find_image(docker, name)
             is_new = former_image is None or labels_of(former_image).get(CONTENT_LABEL) != content
             if is_new:
