@@ -149,6 +149,41 @@ async def test_patches(infra, make, step, status):
     assert (after == before) is (status != 200)
 
 
+ODD_OBJECTS = [
+    r"""{"a":"\ud800"}""",
+    r"""{'a':'\ud800'}""",
+    r"""{"\udfff":"x"}""",
+    "{(1,2):3}",
+    "{'a':" + "0x" + "f" * 5000 + "}",
+    "{'a':1e999}",
+    "{'a':{1,2}}",
+    r"""{'a':'\x00'}""",
+    r"""{'a':'\x1b[31m'}""",
+    '{"a":"\\u009b"}',
+    json.dumps({"a" * 256: "1"}),
+    json.dumps({"a": "1" * (1 << 18)}),
+    "{" * 300,
+]
+
+
+@pytest.mark.parametrize("text", ODD_OBJECTS, ids=range(len(ODD_OBJECTS)))
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/clustertemplates/t", "labels"),
+        ("/v1/baymodels/t", "labels"),
+        ("/v1/clusters/c", "labels"),
+        ("/v1/clusters/c", "health_status_reason"),
+        ("/v1/clusters/c/nodegroups/default-worker", "labels"),
+    ],
+)
+async def test_an_object_as_text_is_one_that_json_can_express(infra, make, store, path, field, text):
+    await settle(store, await make.cluster())
+    answer = await infra.patch(path, [change("replace", f"/{field}", text)])
+    assert (answer.status, field in answer.error["title"]) == (400, True), answer.body
+    assert len(json.dumps(answer.error)) < 3000
+
+
 async def test_labels_with_dots_and_slashes_are_changed_and_removed_by_pointers(infra, make):
     await make.template(labels={"example.com/a": "1", "b.c": "1", "d~e": "1", "f~1": "1"})
 

@@ -161,24 +161,42 @@ def strings(*, low: int = 1, high: int = 255) -> FieldCheck:
     return FieldCheck(run, {"type": "array", "items": item.schema})
 
 
+LONGEST_KEY = 255
+LARGEST_MAPPING = 1 << 18
+"""The most characters that keys and values of an object of strings have together."""
+_HIDDEN_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
 def mapping(*, scalars: bool = False) -> FieldCheck:
-    """An object whose values are strings. With `scalars` numbers and booleans are accepted too, and become strings."""
+    """An object whose values are strings. With `scalars` numbers and booleans are accepted too, and become strings.
+
+    Values of that kind are shown on terminals: they have no control characters but line breaks and tabs.
+    """
 
     def run(name: str, value: Any) -> dict[str, str]:
         if not isinstance(value, dict):
             raise InvalidField(name, value, "it has to be an object of strings.")
         for key, member in value.items():
+            if not key or not key.isprintable() or len(key) > LONGEST_KEY:
+                rule = "a line break or another control character"
+                raise InvalidField(
+                    name, key, f"a key must have 1 to {LONGEST_KEY} characters and must not contain {rule}."
+                )
             good = isinstance(member, str) or (scalars and isinstance(member, bool | int | float))
             if not good:
                 raise InvalidField(f"{name}/{key}", member, "it has to be a string.")
-            if not key or not key.isprintable():
-                raise InvalidField(
-                    name, key, "a key must not be empty or contain a line break or another control character."
-                )
-        return {key: str(member) for key, member in value.items()}
+            if scalars and isinstance(member, str) and _HIDDEN_CHARACTER.search(member):
+                raise InvalidField(f"{name}/{key}", repr(member), "it must not contain control characters.")
+        members = {key: str(member) for key, member in value.items()}
+        if sum(len(key) + len(member) for key, member in members.items()) > LARGEST_MAPPING:
+            raise InvalidField(
+                name, "(not shown)", f"keys and values have at most {LARGEST_MAPPING} characters together."
+            )
+        return members
 
     member = {"type": ["string", "number", "boolean"] if scalars else "string"}
-    return FieldCheck(run, {"type": "object", "propertyNames": {"minLength": 1}, "additionalProperties": member})
+    names = {"minLength": 1, "maxLength": LONGEST_KEY}
+    return FieldCheck(run, {"type": "object", "propertyNames": names, "additionalProperties": member})
 
 
 def check_not_reserved(name: str, keys: Iterable[str]) -> None:

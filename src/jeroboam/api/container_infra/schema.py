@@ -98,13 +98,14 @@ ipv4_list = FieldCheck(_ipv4_list, {"type": "string", "minLength": 1})
 
 
 def parse_literal(text: str) -> Any:
-    """The value of a text in JSON or in Python's notation. Raises `ValueError`."""
+    """The value of a text in JSON or in Python's notation. It is one that JSON can express. Raises `ValueError`."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         try:
-            return ast.literal_eval(text)
-        except (SyntaxError, RecursionError, MemoryError, TypeError) as error:
+            # Python knows more than JSON: keys that are no strings, lone surrogates, integers of any length.
+            return msgspec.json.decode(msgspec.json.encode(ast.literal_eval(text)))
+        except (SyntaxError, ArithmeticError, RecursionError, MemoryError, TypeError) as error:
             raise ValueError(text) from error
 
 
