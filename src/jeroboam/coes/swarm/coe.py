@@ -39,6 +39,7 @@ from jeroboam.coes.swarm.engines import (
     SwarmNode,
     api_port,
 )
+from jeroboam.coes.swarm.requirements import SwarmRequirements
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError, Invalid, Temporary
@@ -49,8 +50,7 @@ from jeroboam.kit.tasks import Tasks
 from jeroboam.kit.x509 import SERVER, KeyPair, issue
 
 # The longest wait of one call: for Engines that boot, for nodes that have joined.
-_BOOT_SECONDS = 10.0
-_SETTLE_SECONDS = 10.0
+_BOOT_SECONDS = _SETTLE_SECONDS = 10.0
 
 # Magnum's names of storage drivers that have another name in the Engine; None: the Engine chooses.
 _STORAGE_DRIVERS = {"overlay": "overlay2", "devicemapper": None}
@@ -58,7 +58,7 @@ _FOLDER = "/etc/docker"
 
 
 @final
-class SwarmCoe(SwarmContainers, Coe, HasOpenPorts, SupportsRollout, SupportsRotation):
+class SwarmCoe(SwarmContainers, SwarmRequirements, Coe, HasOpenPorts, SupportsRollout, SupportsRotation):
     """The contract `Coe` for Docker Swarm, and `SupportsContainers` through `SwarmContainers`."""
 
     @classmethod
