@@ -19,10 +19,12 @@ from jeroboam.cli.terminal import (
     State,
     Wait,
     console,
+    escape_controls,
     report_errors,
     show_api_command,
     show_json,
     show_line,
+    show_output,
     show_table,
 )
 from jeroboam.clients.container import ContainerClient
@@ -109,7 +111,7 @@ async def _run(zun: ContainerClient, wish: dict[str, Any], *, wait: bool) -> dic
     clock = SystemClock()
     with console.status("") as display:
         while wait and (container["status"] in _BEGINNING or container["task_state"]):
-            display.update(Text(container["status_reason"] or container["status"]))
+            display.update(Text(escape_controls(container.get("status_reason") or container["status"])))
             await clock.sleep(LOOK_SECONDS)
             latest = await zun.find(container["uuid"])
             if latest is None:
@@ -162,7 +164,7 @@ def show_logs(
     text = ask_containers(
         lambda zun: zun.read_logs(container, tail=tail, timestamps=timestamps), state=state, config=config
     )
-    sys.stdout.write(text)
+    show_output(text)
 
 
 def execute_in_container(
@@ -182,7 +184,7 @@ def execute_in_container(
     output, exit_code = ask_containers(
         lambda zun: zun.execute(container, shlex.join(words)), state=state, config=config
     )
-    sys.stdout.write(output)
+    show_output(output)
     sys.exit(exit_code)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from rich.text import Text
 
-from jeroboam.cli.terminal import console, show_line
+from jeroboam.cli.terminal import console, escape_controls, show_line
 from jeroboam.clients.container_infra import ContainerInfraClient
 from jeroboam.domain.errors import Permanent
 from jeroboam.kit.clock import Clock, SystemClock
@@ -63,7 +63,9 @@ class ClusterProgress:
             status, reason = cluster["status"], cluster["status_reason"] or ""
             if not status.endswith(_IN_PROGRESS):
                 break
-            self._status.update(Text(f"{self._clock.monotonic() - self._begin:.0f} s  {reason or status}"))
+            self._status.update(
+                Text(f"{self._clock.monotonic() - self._begin:.0f} s  {escape_controls(reason or status)}")
+            )
             if self._last_event is None:
                 self.show(reason)
             await self._clock.sleep(LOOK_SECONDS)
