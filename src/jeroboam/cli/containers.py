@@ -119,7 +119,7 @@ async def _run(zun: ContainerClient, wish: dict[str, Any], *, wait: bool) -> dic
                 return container
             container = latest
     if container["status"] in _FAILED:
-        raise Permanent(f"container {container['name']}: {container['status_reason'] or container['status']}")
+        raise Permanent(f"container {container['name']}: {container.get('status_reason') or container['status']}")
     return container
 
 
@@ -223,5 +223,5 @@ def remove_containers(
 
 def _check_removal(container: dict[str, Any]) -> None:
     """Raise `Permanent` if the removal was given up."""
-    if container["status"] in _FAILED and not container["task_state"] and container["status_reason"]:
+    if container["status"] in _FAILED and not container["task_state"] and container.get("status_reason"):
         raise Permanent(f"container {container['name']}: {container['status_reason']}")

@@ -1,8 +1,8 @@
-"""Common code of all commands: options, tables, JSON, and the display of errors.
+r"""Common code of all commands: options, tables, JSON, and the display of errors.
 
 Nothing that somebody may copy is broken over lines by us: a terminal that is too narrow wraps it, and a copy is whole.
 Much of what is printed was written by others. A character that commands the terminal, or that changes the order of
-others, is printed as its code: ESC as `\\x1b`. Neighbours: the commands.
+others, is printed as its code: ESC as `\x1b`. Neighbours: the commands.
 """
 
 import contextlib

@@ -117,7 +117,7 @@ def upgrade_cluster(
                 return
             after = await progress.wait(current["uuid"])
         if after is not None:
-            show_line(f"{after['name']} runs {after['coe_version']}")
+            show_line(f"{after['name']} runs {after.get('coe_version')}")
 
     ask_infra(upgrade, state=state, config=config)
 
