@@ -178,10 +178,12 @@ async def test_a_name_that_is_taken_is_refused(cli):
     assert await cli.refused("cluster create dev") == "jeroboam: name: there is a cluster dev already"
 
 
-async def test_of_several_one_that_is_not_there_keeps_all(cli):
-    await cli("cluster create dev")
-    assert "Cluster nope could not be found" in await cli.refused("cluster delete dev nope")
-    assert len(json.loads(await cli("cluster list -o json"))) == 1
+async def test_of_several_those_that_can_be_deleted_are(cli):
+    for name in ("one", "two"):
+        await cli(f"cluster create {name}")
+    done = await cli.run("cluster delete one nope two")
+    assert (done.status, done.err) == (1, "jeroboam: looking for cluster nope: Cluster nope could not be found.\n")
+    assert json.loads(await cli("cluster list -o json")) == []
 
 
 async def test_a_node_is_the_container_that_the_provider_names(cli):

@@ -37,8 +37,8 @@ from jeroboam.cli.terminal import (
 )
 
 PROGRAM = "jeroboam"
-_PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-"""Arguments behind the first one are passed on unchanged."""
+_PASS_THROUGH = {"allow_interspersed_args": False}
+"""Arguments behind the first one are passed on unchanged; options before it are ours."""
 
 app = typer.Typer(
     cls=build_group(
@@ -89,10 +89,10 @@ clusters.command("logs", cls=UserCommand)(nodes.show_node_logs)
 clusters.command("shell", cls=UserCommand, context_settings=_PASS_THROUGH)(nodes.open_node_shell)
 app.command("doctor", cls=UserCommand)(doctor.doctor)
 app.command("kubectl", cls=UserCommand, context_settings=_PASS_THROUGH)(own_clusters.kubectl)
-app.command("run", cls=UserCommand, context_settings=_PASS_THROUGH)(containers.run_container)
+app.command("run", cls=containers.ContainerCommand, context_settings=_PASS_THROUGH)(containers.run_container)
 app.command("ps", cls=UserCommand)(containers.list_containers)
 app.command("logs", cls=UserCommand)(containers.show_logs)
-app.command("exec", cls=UserCommand, context_settings=_PASS_THROUGH)(containers.execute_in_container)
+app.command("exec", cls=containers.ContainerCommand, context_settings=_PASS_THROUGH)(containers.execute_in_container)
 app.command("rm", cls=UserCommand)(containers.remove_containers)
 
 

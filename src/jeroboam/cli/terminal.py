@@ -80,6 +80,11 @@ def show_error(reason: str) -> None:
     error_console.print(f"jeroboam: {escape_controls(reason)}", style="red", soft_wrap=True)
 
 
+def show_failure(error: DriverError | ValueError) -> None:
+    """Show an error on stderr in one line. The command goes on."""
+    show_error(_escape_line(error.reason if isinstance(error, DriverError) else str(error)))
+
+
 def show_line(text: str | Text = "") -> None:
     """Print a line as it stands, with control characters as their codes."""
     console.print(_escape_styled(text, _CONTROLS) if isinstance(text, Text) else escape_controls(text), soft_wrap=True)
