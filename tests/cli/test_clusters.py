@@ -3,12 +3,17 @@
 import asyncio
 import contextlib
 import json
+import os
+import pathlib
 import re
 import signal
+import subprocess
 import sys
 
 import pytest
 
+from jeroboam.cli.clusters.create import _suggest_next
+from jeroboam.cli.clusters.definition import ClusterDefinition
 from jeroboam.domain.errors import Permanent
 from tests.cli.rig import Typist
 
@@ -84,6 +89,33 @@ async def test_without_a_template_one_is_made_and_then_used_again(bare_service):
         assert [item["name"] for item in shown] == ["jeroboam-swarm"]
         # A second template of that name is allowed; the printed command is taken.
         await cli.openstack(template)
+
+
+async def test_the_hint_after_a_swarm_works_as_it_stands(cli, tmp_path):
+    created = await cli("cluster create dev --coe swarm")
+    hint = created.splitlines()[-1].removeprefix("docker reaches it after: ")
+    bin_folder = pathlib.Path(sys.executable).parent
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f'{hint} && ls "$DOCKER_CERT_PATH" && echo $DOCKER_HOST'),
+        env=cli.environment | {"PATH": f"{bin_folder}:{os.environ['PATH']}", "SHELL": "/bin/sh"},
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    [cluster] = json.loads(await cli("cluster list -o json"))
+    assert out.decode().split() == ["ca.pem", "cert.pem", "key.pem", cluster["api_address"]], err
+
+
+def test_the_hint_without_variables_logs_in_and_stops_at_a_failure(tmp_path):
+    (tmp_path / "openrc").write_text("export OS_AUTH_URL=x\n")
+    hint = _suggest_next(ClusterDefinition(name="dev", coe="swarm"), tmp_path / "openrc")
+    line = hint.removeprefix("docker reaches it after: ")
+    script = f"openstack() {{ echo $OS_AUTH_URL >&2; return 3; }}; {line}; echo $? $DOCKER_HOST"
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("3\n", "x\n")
 
 
 async def test_an_upgrade_makes_a_template_with_the_version_and_uses_it_again(cli):

@@ -1,5 +1,6 @@
 """`jeroboam cluster kubeconfig`. Neighbour: `kubeconfig_file`, which keeps everything else in the file."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,6 @@ def write_kubeconfig(
         target = KubeconfigFile(file or default_kubeconfig())
         target.add(name, content, uuid=view.uuid, make_current=switch)
         show_line(f"context {name} is in {target.path}")
-        show_line(f"try: kubectl --context {name} get nodes")
+        show_line(f"try: kubectl --context {shlex.quote(name)} get nodes")
 
     ask_infra(write, state=state, config=config)
