@@ -185,7 +185,7 @@ async def test_ctrl_c_ends_the_show_and_not_the_cluster(cli, service):
     ("line", "reason"),
     [
         ("cluster create", "name: say what the cluster is to be called: jeroboam cluster create NAME"),
-        ("cluster create dev --coe mesos", "coe: Invalid enum value 'mesos'"),
+        ("cluster create dev --coe mesos", "coe: there is no mesos; possible are kubernetes, swarm"),
         ("cluster create dev --version 1.36", "version: a version is written as v1.36.3"),
         ("cluster create dev --coe swarm --version v1.36.3", "version: nodes of swarm have the version of their image"),
         ("cluster create dev --label nonsense", "--label nonsense: KEY=VALUE is expected"),

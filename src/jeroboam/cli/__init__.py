@@ -35,6 +35,7 @@ from jeroboam.cli.terminal import (
     show_line,
     show_table,
 )
+from jeroboam.kit.words import format_count
 
 PROGRAM = "jeroboam"
 _PASS_THROUGH = {"allow_interspersed_args": False}
@@ -206,7 +207,8 @@ def down(
         if not yes:
             typer.confirm(f"Remove everything of the installation in {settings.state}?", abort=True)
         cluster_count, container_count = asyncio.run(_down(settings))
-        show_line(f"removed {cluster_count} clusters, {container_count} containers and {settings.state}")
+        counts = f"{format_count(cluster_count, 'cluster')}, {format_count(container_count, 'container')}"
+        show_line(f"removed {counts} and {settings.state}")
 
 
 async def _down(settings: options.Settings) -> tuple[int, int]:

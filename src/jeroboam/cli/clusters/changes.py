@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from jeroboam.cli.clusters import requests
-from jeroboam.cli.clusters.kubeconfig_file import KubeconfigFile, default_kubeconfig
+from jeroboam.cli.clusters.kubeconfig_file import KubeconfigFile, list_kubeconfigs
 from jeroboam.cli.clusters.progress import ClusterProgress
 from jeroboam.cli.session import ask_infra, do_for_all
 from jeroboam.cli.terminal import Config, ShowApi, State, Wait, report_errors, show_api_command, show_line
@@ -30,14 +30,13 @@ def delete_cluster(
 
 
 async def _delete(infra: ContainerInfraClient, idents: list[str], *, wait: bool) -> None:
-    kubeconfig = KubeconfigFile(default_kubeconfig())
-
     async def delete(ident: str) -> None:
         uuid = (await infra.show_cluster(ident))["uuid"]
         with ClusterProgress(infra) as progress:
             await progress.skip_past(uuid)
             await infra.delete_cluster(uuid)
-            _remove_contexts(kubeconfig, uuid)
+            for path in list_kubeconfigs():
+                _remove_contexts(KubeconfigFile(path), uuid)
             if wait:
                 await progress.wait(uuid)
 
