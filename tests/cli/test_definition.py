@@ -6,6 +6,9 @@ import pytest
 
 from jeroboam.cli.clusters.definition import ClusterDefinition, NodeGroupDefinition, read_definition
 
+FIELDS = "name, coe, version, masters, workers, template, flavor, master_flavor, labels, node_groups"
+GROUP_FIELDS = "name, nodes, flavor, min_nodes, max_nodes, labels"
+
 
 def test_all_that_may_be_said(tmp_path):
     file = tmp_path / "cluster.yaml"
@@ -41,12 +44,12 @@ def test_all_that_may_be_said(tmp_path):
         ("coe: nomad", "coe: there is no nomad; possible are kubernetes, swarm"),
         (
             "nodes: 2",
-            "nodes: there is no such field; possible are name, coe, version, masters, workers, template, flavor, master_flavor, labels, node_groups",
+            f"nodes: there is no such field; possible are {FIELDS}",
         ),
         ("wrokers: 2", "wrokers: there is no such field; do you mean workers?"),
         (
             "kind: Cluster",
-            "kind: there is no such field; possible are name, coe, version, masters, workers, template, flavor, master_flavor, labels, node_groups",
+            f"kind: there is no such field; possible are {FIELDS}",
         ),
         ("coe: swarn", "coe: there is no swarn; do you mean swarm?"),
         ("node_groups: [{name: a, nods: 1}]", "node_groups[0].nods: there is no such field; do you mean nodes?"),
@@ -59,7 +62,7 @@ def test_all_that_may_be_said(tmp_path):
         ("node_groups: [{nodes: 1}]", "node_groups[0]: Object missing required field name"),
         (
             "node_groups: [{name: a, size: 1}]",
-            "node_groups[0].size: there is no such field; possible are name, nodes, flavor, min_nodes, max_nodes, labels",
+            f"node_groups[0].size: there is no such field; possible are {GROUP_FIELDS}",
         ),
         ("node_groups: [{name: a}, {name: a}]", "node_groups[1].name: there are two groups a"),
         (
