@@ -13,6 +13,7 @@ from jeroboam.clients.container_infra import ContainerInfraClient
 from jeroboam.clients.openstack import CONTAINER_INFRA, BadAnswer, open_api
 from jeroboam.clients.openstack_transport import BoundedAdapter, build_session
 from jeroboam.domain.errors import Temporary
+from jeroboam.kit.clock import SystemClock
 from tests.cli.evil import respond, serving_evil
 from tests.cli.rig import Typist
 
@@ -180,3 +181,33 @@ async def test_events_without_end_do_not_hide_the_cluster(tmp_path, monkeypatch)
     async with serving_evil(v1_events=build_page, v1_clusters=CLUSTER) as evil:
         infra = await log_in(evil, tmp_path, monkeypatch)
         assert (await ClusterProgress(infra).wait("u-1"))["name"] == "dev"
+
+
+class LeapingClock(SystemClock):
+    """A clock on which ten seconds pass between two looks."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        self.seconds += 10
+        return self.seconds
+
+
+async def test_events_that_come_slowly_do_not_hold_up_the_command(tmp_path, monkeypatch):
+    numbers = itertools.count()
+
+    def build_page(path):
+        del path
+        return {"events": [EVENT | {"uuid": f"e-{next(numbers)}"}]}
+
+    async with serving_evil(v1_events=build_page, v1_clusters=CLUSTER) as evil:
+        infra = await log_in(evil, tmp_path, monkeypatch)
+        await ClusterProgress(infra, clock=LeapingClock()).skip_past("u-1")
+        assert next(numbers) < 10
+
+
+async def test_the_text_of_an_error_has_an_end(tmp_path):
+    content = json.dumps({"errors": [{"detail": "a" * 100_000}]}).encode()
+    async with serving_evil(v1_clusters=respond(content, "409 Conflict")) as evil:
+        assert len(await Typist(evil.environment(tmp_path)).refused("cluster list")) < 5000

@@ -35,6 +35,8 @@ CALL_SECONDS = 60.0
 LIST_SECONDS = 300.0
 """The same for all pages of a list."""
 MOST_PAGES = 1000
+MOST_DETAIL = 4000
+"""The most characters of a server's explanation that are shown."""
 
 _WHO = ("OS_CLOUD", "OS_AUTH_URL")
 
@@ -259,6 +261,6 @@ def _list_library_errors() -> tuple[type[Exception], ...]:
 def _read_detail(answer: Any) -> str:
     try:
         errors: Sequence[Mapping[str, Any]] = answer.json()["errors"]
-        return str(errors[0]["detail"])
+        return str(errors[0]["detail"])[:MOST_DETAIL]
     except (ValueError, LookupError, TypeError, RecursionError):
         return f"the API answers {answer.status_code}"

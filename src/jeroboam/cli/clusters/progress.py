@@ -19,6 +19,8 @@ from jeroboam.kit.clock import Clock, SystemClock
 LOOK_SECONDS = 0.5
 MOST_PAGES = 100
 """The most pages of events that are read before the cluster is looked at again."""
+EVENTS_SECONDS = 30.0
+"""How long that may take."""
 _IN_PROGRESS = "_IN_PROGRESS"
 _FAILED = "_FAILED"
 
@@ -93,7 +95,10 @@ class ClusterProgress:
 
     async def _list_new_events(self, uuid: str) -> AsyncIterator[dict[str, Any]]:
         """Return the events after the last one. An API that repeats itself, or that never ends, is left for now."""
+        end = self._clock.monotonic() + EVENTS_SECONDS
         for _ in range(MOST_PAGES):
+            if self._clock.monotonic() > end:
+                return
             page = await self._infra.list_events(uuid, after=self._last_event)
             events = [event for event in page if event["uuid"] not in self._known_events]
             if not events:
