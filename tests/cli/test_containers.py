@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
+from jeroboam.cli import app
 from jeroboam.domain.errors import Permanent
 from jeroboam.runtimes.fake import InjectedFault
 
@@ -33,6 +35,17 @@ async def test_a_container_that_runs_is_not_removed_by_chance(cli):
     assert len(json.loads(await cli("ps -o json"))) == 1
 
 
+async def test_of_several_those_that_can_be_removed_are(cli):
+    for name in ("one", "two", "runs"):
+        await cli(f"run --name {name} busybox")
+    done = await cli.run("rm --force one nope two")
+    assert (done.status, done.out) == (1, "one\ntwo\n")
+    assert done.err == "jeroboam: looking for container nope: Container nope could not be found.\n"
+    done = await cli.run("rm nope runs")
+    assert (done.status, done.err.count("\n")) == (1, 2)
+    assert [container["name"] for container in json.loads(await cli("ps -o json"))] == ["runs"]
+
+
 async def test_a_failure_is_told(cli, service):
     service.runtime.misbehave("create", InjectedFault(error=Permanent("no such image: nosuch")))
     done = await cli.run("run --name box nosuch")
@@ -50,6 +63,27 @@ async def test_a_failure_is_told(cli, service):
 )
 async def test_what_is_refused_is_one_line(cli, line, reason):
     assert await cli.refused(line) == f"jeroboam: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("run -d busybox", "No such option: -d; a container always runs in the background"),
+        ("run --name box --detach busybox", "No such option: --detach; a container always runs in the background"),
+        (
+            "run -p 8080:80 busybox",
+            "No such option: -p; no port is published; `jeroboam ps` shows the address of the container",
+        ),
+        ("run -it busybox sh", "No such option: -i; a terminal and input are not there yet"),
+        ("run --nonsense busybox", "No such option: --nonsense"),
+        ("exec -it box sh", "No such option: -i; a terminal and input are not there yet"),
+        ("kubectl --nonsense dev", "No such option: --nonsense"),
+        ("cluster shell --nonsense node", "No such option: --nonsense"),
+    ],
+)
+def test_an_option_that_is_not_there_is_no_image(line, reason):
+    invoked = CliRunner().invoke(app, line.split(), prog_name="jeroboam")
+    assert (invoked.exit_code, invoked.stderr.splitlines()[-1]) == (2, f"Error: {reason}")
 
 
 async def test_the_printed_command_makes_the_same(cli):

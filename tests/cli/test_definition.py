@@ -6,6 +6,9 @@ import pytest
 
 from jeroboam.cli.clusters.definition import ClusterDefinition, NodeGroupDefinition, read_definition
 
+FIELDS = "name, coe, version, masters, workers, template, flavor, master_flavor, labels, node_groups"
+GROUP_FIELDS = "name, nodes, flavor, min_nodes, max_nodes, labels"
+
 
 def test_all_that_may_be_said(tmp_path):
     file = tmp_path / "cluster.yaml"
@@ -38,8 +41,18 @@ def test_all_that_may_be_said(tmp_path):
         ("masters: 0", "masters: Expected int >= 1"),
         ("masters: true", "masters: Expected int, got bool"),
         ("version: 1.36", "version: Expected str | null, got float"),
-        ("coe: nomad", "coe: Invalid enum value 'nomad'"),
-        ("nodes: 2", "Object contains unknown field nodes"),
+        ("coe: nomad", "coe: there is no nomad; possible are kubernetes, swarm"),
+        (
+            "nodes: 2",
+            f"nodes: there is no such field; possible are {FIELDS}",
+        ),
+        ("wrokers: 2", "wrokers: there is no such field; do you mean workers?"),
+        (
+            "kind: Cluster",
+            f"kind: there is no such field; possible are {FIELDS}",
+        ),
+        ("coe: swarn", "coe: there is no swarn; do you mean swarm?"),
+        ("node_groups: [{name: a, nods: 1}]", "node_groups[0].nods: there is no such field; do you mean nodes?"),
         ("labels: [a]", "labels: Expected object, got array"),
         ("labels: {a: [1]}", "labels.a: a text, a number, true or false is expected"),
         (
@@ -47,7 +60,10 @@ def test_all_that_may_be_said(tmp_path):
             "node_groups[0].labels.a: a text, a number, true or false is expected",
         ),
         ("node_groups: [{nodes: 1}]", "node_groups[0]: Object missing required field name"),
-        ("node_groups: [{name: a, size: 1}]", "node_groups[0]: Object contains unknown field size"),
+        (
+            "node_groups: [{name: a, size: 1}]",
+            f"node_groups[0].size: there is no such field; possible are {GROUP_FIELDS}",
+        ),
         ("node_groups: [{name: a}, {name: a}]", "node_groups[1].name: there are two groups a"),
         (
             "node_groups: [{name: a, nodes: 3, max_nodes: 2}]",

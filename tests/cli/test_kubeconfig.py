@@ -52,7 +52,7 @@ def test_a_file_that_is_not_there_is_made(tmp_path):
     file = KubeconfigFile(tmp_path / "new" / "config")
     file.add("jeroboam-dev", content("jeroboam-dev"), uuid="u-1", make_current=False)
     config = yaml.safe_load(file.path.read_text())
-    assert (config["apiVersion"], config["kind"], config["current-context"]) == ("v1", "Config", "jeroboam-dev")
+    assert (config["apiVersion"], config["kind"], config["current-context"]) == ("v1", "Config", "")
     assert config["clusters"][0]["cluster"]["server"] == "https://192.0.2.1:6443"
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
     assert [path.name for path in file.path.parent.iterdir()] == ["config"]
@@ -150,6 +150,18 @@ async def test_a_context_comes_with_kubeconfig_and_goes_with_the_cluster(cli, se
     assert printed["contexts"][0]["name"] == "x"
     assert f"context jeroboam-dev is no more in {path}" in await cli("cluster delete dev")
     assert yaml.safe_load(path.read_text())["clusters"] == yaml.safe_load(THEIRS)["clusters"]
+
+
+async def test_a_context_in_another_file_goes_where_kubeconfig_names_it(cli, service, tmp_path):
+    await cli("cluster create dev")
+    other = tmp_path / "other"
+    written = await cli(f"cluster kubeconfig dev -f {other} --no-switch --context foo")
+    assert written.splitlines()[-1] == f"try: kubectl --kubeconfig {other} --context foo get nodes"
+    assert yaml.safe_load(other.read_text())["current-context"] == ""
+    cli.environment["KUBECONFIG"] = f"{service.folder / 'kubeconfig'}:{other}"
+    assert f"context foo is no more in {other}" in await cli("cluster delete dev")
+    config = yaml.safe_load(other.read_text())
+    assert [config[key] for key in ("clusters", "users", "contexts", "current-context")] == [[], [], [], ""]
 
 
 async def test_a_kubeconfig_that_cannot_be_read_does_not_keep_the_cluster(cli, service):

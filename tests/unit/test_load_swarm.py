@@ -19,7 +19,8 @@ NOW = SystemClock().now()
 CA = make_ca(common_name="demo", now=NOW)
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
 ARCHIVE = b"layers" * 1000
-NODES = [{"name": f"demo-{number}", "address": address} for number, address in enumerate(ADDRESSES)]
+NODE = {"uuid": "n-1", "state": "Ready", "ready": True, "reason": None}
+NODES = [NODE | {"name": f"demo-{number}", "address": address} for number, address in enumerate(ADDRESSES)]
 
 
 @dataclass
@@ -112,4 +113,4 @@ async def test_an_image_that_is_not_there_is_named(engines):
 
 async def test_a_cluster_without_nodes_takes_none(engines):
     with pytest.raises(Permanent, match="cluster demo has no node with an address"):
-        await load(engines, nodes=[{"name": "demo-0", "address": None}])
+        await load(engines, nodes=[NODE | {"name": "demo-0", "address": None}])

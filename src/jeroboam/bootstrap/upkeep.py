@@ -13,6 +13,7 @@ from jeroboam.bootstrap.database import open_store
 from jeroboam.bootstrap.state import StateFolder
 from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.kit.clock import SystemClock
+from jeroboam.kit.words import format_count
 from jeroboam.runtimes.base import SupportsCleanup, SupportsClose
 from jeroboam.settings import Settings
 
@@ -56,7 +57,7 @@ async def read_summary(settings: Settings) -> InstallationSummary:
                 name=cluster.name,
                 status=cluster.status,
                 reason=cluster.status_reason or "",
-                size=f"{sizes[cluster.uuid]} nodes",
+                size=format_count(sizes[cluster.uuid], "node"),
             )
             for cluster in clusters
         ),
@@ -66,7 +67,7 @@ async def read_summary(settings: Settings) -> InstallationSummary:
                 name=container.name,
                 status=container.status,
                 reason=container.status_reason or "",
-                size=f"{container.spec.cpu:g} cores, {container.spec.memory} MiB",
+                size=f"{format_count(container.spec.cpu, 'core')}, {container.spec.memory} MiB",
             )
             for container in containers
         ),

@@ -12,6 +12,7 @@ from jeroboam.checks.site import WEB, CheckContext, CheckFailed, CheckSkipped, R
 from jeroboam.checks.volumes import claims
 from jeroboam.clients.kubernetes import MANAGER, ObjectNotFound
 from jeroboam.domain.errors import Temporary
+from jeroboam.kit.words import format_count
 
 _HTTP = 80
 _REPLICAS = 2
@@ -31,7 +32,7 @@ async def _daemon_set(site: CheckContext) -> str:
     status = (await site.get("DaemonSet", WEB))["status"]
     if status["numberReady"] != len(expected_nodes):
         raise CheckFailed(f"its status says {status}")
-    return f"{len(expected_nodes)} nodes"
+    return format_count(len(expected_nodes), "node")
 
 
 async def _check_rolling_update(site: CheckContext) -> str:

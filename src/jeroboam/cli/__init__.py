@@ -33,10 +33,11 @@ from jeroboam.cli.terminal import (
     show_line,
     show_table,
 )
+from jeroboam.kit.words import format_count
 
 PROGRAM = "jeroboam"
-_PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-"""Arguments behind the first one are passed on unchanged."""
+_PASS_THROUGH = {"allow_interspersed_args": False}
+"""Arguments behind the first one are passed on unchanged; options before it are ours."""
 
 app = typer.Typer(
     cls=build_group(
@@ -90,10 +91,10 @@ app.command("stop", cls=UserCommand)(up.stop_service)
 app.command("systemd-unit", cls=UserCommand)(systemd.show_unit)
 app.command("doctor", cls=UserCommand)(doctor.doctor)
 app.command("kubectl", cls=UserCommand, context_settings=_PASS_THROUGH)(own_clusters.kubectl)
-app.command("run", cls=UserCommand, context_settings=_PASS_THROUGH)(containers.run_container)
+app.command("run", cls=containers.ContainerCommand, context_settings=_PASS_THROUGH)(containers.run_container)
 app.command("ps", cls=UserCommand)(containers.list_containers)
 app.command("logs", cls=UserCommand)(containers.show_logs)
-app.command("exec", cls=UserCommand, context_settings=_PASS_THROUGH)(containers.execute_in_container)
+app.command("exec", cls=containers.ContainerCommand, context_settings=_PASS_THROUGH)(containers.execute_in_container)
 app.command("rm", cls=UserCommand)(containers.remove_containers)
 
 
@@ -142,7 +143,8 @@ def down(
         if not yes:
             typer.confirm(f"Remove everything of the installation in {settings.state}?", abort=True)
         cluster_count, container_count = asyncio.run(_down(settings))
-        show_line(f"removed {cluster_count} clusters, {container_count} containers and {settings.state}")
+        counts = f"{format_count(cluster_count, 'cluster')}, {format_count(container_count, 'container')}"
+        show_line(f"removed {counts} and {settings.state}")
 
 
 async def _down(settings: options.Settings) -> tuple[int, int]:

@@ -5,12 +5,14 @@ Neighbours: `jeroboam.clients.container`, which sends the requests.
 
 import shlex
 import sys
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from jeroboam.cli.session import ask_containers
+from jeroboam.cli.help import UserCommand
+from jeroboam.cli.session import ask_containers, do_for_all
 from jeroboam.cli.terminal import (
     Config,
     Output,
@@ -19,10 +21,12 @@ from jeroboam.cli.terminal import (
     State,
     Wait,
     console,
+    escape_controls,
     report_errors,
     show_api_command,
     show_json,
     show_line,
+    show_output,
     show_table,
 )
 from jeroboam.clients.container import ContainerClient
@@ -34,6 +38,30 @@ _BEGINNING = frozenset({"Creating", "Created", "Restarting", "Rebuilding"})
 _FAILED = frozenset({"Error", "Dead"})
 
 ContainerArgument = Annotated[str, typer.Argument(metavar="CONTAINER", help="Name or uuid.")]
+
+
+_HINTS = {
+    "-d --detach": "a container always runs in the background",
+    "-p --publish --publish-all -P": "no port is published; `jeroboam ps` shows the address of the container",
+    "-i -t --interactive --tty": "a terminal and input are not there yet",
+}
+
+
+class ContainerCommand(UserCommand):
+    """A command with an explanation for options of `docker` that it does not have."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of the command line."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            # Typer has click inside under a private name, so the class of the error cannot be imported.
+            name = getattr(error, "option_name", None)
+            hint = next((hint for names, hint in _HINTS.items() if name in names.split()), None)
+            if hint is None or not hasattr(error, "possibilities"):
+                raise
+            error.message, error.possibilities = f"No such option: {name}; {hint}", []  # type: ignore[attr-defined]
+            raise
 
 
 def run_container(
@@ -109,7 +137,7 @@ async def _run(zun: ContainerClient, wish: dict[str, Any], *, wait: bool) -> dic
     clock = SystemClock()
     with console.status("") as display:
         while wait and (container["status"] in _BEGINNING or container["task_state"]):
-            display.update(Text(container["status_reason"] or container["status"]))
+            display.update(Text(escape_controls(container.get("status_reason") or container["status"])))
             await clock.sleep(LOOK_SECONDS)
             latest = await zun.find(container["uuid"])
             if latest is None:
@@ -117,7 +145,7 @@ async def _run(zun: ContainerClient, wish: dict[str, Any], *, wait: bool) -> dic
                 return container
             container = latest
     if container["status"] in _FAILED:
-        raise Permanent(f"container {container['name']}: {container['status_reason'] or container['status']}")
+        raise Permanent(f"container {container['name']}: {container.get('status_reason') or container['status']}")
     return container
 
 
@@ -162,7 +190,7 @@ def show_logs(
     text = ask_containers(
         lambda zun: zun.read_logs(container, tail=tail, timestamps=timestamps), state=state, config=config
     )
-    sys.stdout.write(text)
+    show_output(text)
 
 
 def execute_in_container(
@@ -182,7 +210,7 @@ def execute_in_container(
     output, exit_code = ask_containers(
         lambda zun: zun.execute(container, shlex.join(words)), state=state, config=config
     )
-    sys.stdout.write(output)
+    show_output(output)
     sys.exit(exit_code)
 
 
@@ -202,24 +230,20 @@ def remove_containers(
         show_api_command(["appcontainer", "delete", *(["--stop"] if force else []), *containers])
         return
 
-    async def remove(zun: ContainerClient) -> None:
-        clock = SystemClock()
-        # All are looked for before one is removed: a name that is wrong changes nothing.
-        to_remove = [await zun.show(ident) for ident in containers]
-        running_names = [container["name"] for container in to_remove if container["status"] == "Running"]
-        if running_names and not force:
-            raise ValueError(f"{', '.join(running_names)}: it runs; jeroboam rm --force stops it first")
-        for container in to_remove:
-            await zun.delete(container["uuid"], stop=force)
-            while wait and (latest := await zun.find(container["uuid"])) is not None:
-                _check_removal(latest)
-                await clock.sleep(LOOK_SECONDS)
-            show_line(container["name"])
+    async def remove(zun: ContainerClient, ident: str) -> None:
+        container = await zun.show(ident)
+        if container["status"] == "Running" and not force:
+            raise ValueError(f"{container['name']}: it runs; jeroboam rm --force stops it first")
+        await zun.delete(container["uuid"], stop=force)
+        while wait and (latest := await zun.find(container["uuid"])) is not None:
+            _check_removal(latest)
+            await SystemClock().sleep(LOOK_SECONDS)
+        show_line(container["name"])
 
-    ask_containers(remove, state=state, config=config)
+    ask_containers(lambda zun: do_for_all(partial(remove, zun), containers), state=state, config=config)
 
 
 def _check_removal(container: dict[str, Any]) -> None:
     """Raise `Permanent` if the removal was given up."""
-    if container["status"] in _FAILED and not container["task_state"] and container["status_reason"]:
+    if container["status"] in _FAILED and not container["task_state"] and container.get("status_reason"):
         raise Permanent(f"container {container['name']}: {container['status_reason']}")

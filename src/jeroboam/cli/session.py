@@ -5,16 +5,18 @@ Neighbours: the commands of users; `jeroboam.clients`.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from jeroboam import settings as options
-from jeroboam.cli.terminal import fail, report_errors
+from jeroboam.cli.terminal import fail, report_errors, show_failure
 from jeroboam.clients import container, container_infra
 from jeroboam.clients.container import ContainerClient
 from jeroboam.clients.container_infra import ContainerInfraClient
-from jeroboam.clients.openstack import find_clouds
+from jeroboam.clients.openstack import ServiceDown, find_clouds
+from jeroboam.domain.errors import DriverError
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -34,6 +36,25 @@ def ask_infra(work: Callable[[ContainerInfraClient], Awaitable[T]], *, state: st
 def ask_containers(work: Callable[[ContainerClient], Awaitable[T]], *, state: str | None, config: Path | None) -> T:
     """Log in to the container API and return the result of `work`. Ends the command if that fails."""
     return _ask(lambda clouds: container.log_in(clouds=clouds), work, state=state, config=config)
+
+
+async def do_for_all(work: Callable[[str], Awaitable[None]], idents: Sequence[str]) -> None:
+    """Do the work for one object after the other, as `docker` and `kubectl` do. An object that fails keeps none.
+
+    Each failure is one line on stderr, and the command ends with status 1 if there is one.
+    """
+    has_failed = False
+    for ident in dict.fromkeys(idents):
+        try:
+            await work(ident)
+        except ServiceDown:
+            # The others would fail alike.
+            raise
+        except (DriverError, ValueError) as error:
+            show_failure(error)
+            has_failed = True
+    if has_failed:
+        sys.exit(1)
 
 
 def _ask(

@@ -1,11 +1,13 @@
-"""Common code of all commands: options, tables, JSON, and the display of errors.
+r"""Common code of all commands: options, tables, JSON, and the display of errors.
 
 Nothing that somebody may copy is broken over lines by us: a terminal that is too narrow wraps it, and a copy is whole.
-Neighbours: the commands.
+Much of what is printed was written by others. A character that commands the terminal, or that changes the order of
+others, is printed as its code: ESC as `\x1b`. Neighbours: the commands.
 """
 
 import contextlib
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,6 +29,13 @@ from jeroboam.secrets.base import KeyFileError
 
 console = Console(highlight=False, markup=False, emoji=False)
 error_console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 except tab and new line, DEL, C1
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # the order of writing
+    r"\u2028\u2029\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"  # other lines; what is never displayed
+)
+_LINE_CONTROLS = re.compile(rf"{_CONTROLS.pattern[:-1]}\t\n]")
 
 
 class OutputFormat(StrEnum):
@@ -54,20 +63,67 @@ def report_errors() -> Iterator[None]:
         start = "; start it with: jeroboam up" if _is_this_machine(error.address) else ""
         fail(f"{error.reason}{start}")
     except DriverError as error:
-        fail(describe_engine_fault(error) or error.reason)
+        # Ours may have several lines, those of servers have one.
+        fail(describe_engine_fault(error) or _escape_line(error.reason))
     except (ValueError, OSError, KeyFileError) as error:
         fail(str(error))
 
 
 def fail(reason: str, *, status: int = 1) -> NoReturn:
     """Show the reason in one line on stderr, and exit."""
-    error_console.print(f"jeroboam: {reason}", style="red", soft_wrap=True)
+    show_error(reason)
     sys.exit(status)
 
 
+def show_error(reason: str) -> None:
+    """Show the reason on stderr. The command goes on."""
+    error_console.print(f"jeroboam: {escape_controls(reason)}", style="red", soft_wrap=True)
+
+
+def show_failure(error: DriverError | ValueError) -> None:
+    """Show an error on stderr in one line. The command goes on."""
+    show_error(_escape_line(error.reason if isinstance(error, DriverError) else str(error)))
+
+
 def show_line(text: str | Text = "") -> None:
-    """Print a line as it stands."""
-    console.print(text, soft_wrap=True)
+    """Print a line as it stands, with control characters as their codes."""
+    console.print(_escape_styled(text, _CONTROLS) if isinstance(text, Text) else escape_controls(text), soft_wrap=True)
+
+
+def show_output(text: str) -> None:
+    """Print what a program in a container has written.
+
+    A pipe gets it unchanged. A terminal gets control characters as their codes, although `kubectl logs` and `docker
+    logs` send them: whoever reads the log of a server did not write it, and a client of that server may have.
+    """
+    if sys.stdout.isatty():
+        text = escape_controls(text.replace("\r\n", "\n"))
+    # Half a character (a surrogate) cannot be sent.
+    sys.stdout.write(text.encode(errors="backslashreplace").decode())
+
+
+def escape_controls(text: str) -> str:
+    """Return the text with control characters as their codes. Tabs and new lines stay."""
+    return _CONTROLS.sub(_format_code, text)
+
+
+def _escape_styled(text: Text, controls: re.Pattern[str]) -> Text:
+    places = [place for match in controls.finditer(text.plain) for place in match.span()]
+    if not places:
+        return text
+    escaped = Text(style=text.style)
+    for piece in text.divide(places):
+        is_control = len(piece) == 1 and controls.match(piece.plain)
+        escaped.append_text(Text(controls.sub(_format_code, piece.plain)) if is_control else piece)
+    return escaped
+
+
+def _format_code(match: re.Match[str]) -> str:
+    return match[0].encode("ascii", "backslashreplace").decode() if match[0] > "\x7f" else repr(match[0])[1:-1]
+
+
+def _format_json_code(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1]
 
 
 def show_api_command(words: Sequence[object]) -> None:
@@ -76,8 +132,9 @@ def show_api_command(words: Sequence[object]) -> None:
 
 
 def show_json(value: Any) -> None:
-    """Print a value as JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print a value as JSON, with control characters as JSON's codes."""
+    # Outside its strings JSON has no control character but the new line.
+    print(_CONTROLS.sub(_format_json_code, json.dumps(value, indent=2, ensure_ascii=False, default=str)))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, title: str = "") -> None:
@@ -85,7 +142,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, 
     if title:
         show_line(Text(title, style="bold"))
     head = [Text(column.upper(), style="dim") for column in columns]
-    lines = [head, *([Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)]
+    lines = [head, *([_build_cell(cell) for cell in row] for row in rows)]
     widths = [max(cell_len(line[index].plain) for line in lines) for index in range(len(columns))]
     for line in lines:
         text = Text()
@@ -94,6 +151,16 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, 
             text.append(" " * (width - cell_len(cell.plain) + 2))
         text.rstrip()
         show_line(text)
+
+
+def _build_cell(content: str | Text) -> Text:
+    if isinstance(content, Text):
+        return _escape_styled(content, _LINE_CONTROLS)
+    return Text(_escape_line(content))
+
+
+def _escape_line(text: str) -> str:
+    return _LINE_CONTROLS.sub(_format_code, text)
 
 
 def _is_this_machine(address: str) -> bool:

@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from jeroboam.clients import answers
 from jeroboam.clients.openstack import CONTAINER, OpenStackApi, open_api
+
+EXECUTE_SECONDS = 600.0
+"""How long a command in a container may take: the operator decides, and this is far beyond the usual."""
 
 
 class ContainerClient:
@@ -16,32 +20,35 @@ class ContainerClient:
 
     async def run(self, wish: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for a container that is started; return it as the API shows it."""
-        return dict(await self._api.send("POST", "/containers?run=true", "creating the container", wish))
+        action = "creating the container"
+        return dict(await self._api.send("POST", "/containers?run=true", action, wish, shape=answers.ContainerAnswer))
 
     async def list_containers(self) -> list[dict[str, Any]]:
         """Return the project's containers as the API shows them."""
-        return await self._api.list_pages("/containers?sort_key=created_at", "containers", "listing containers")
+        path = "/containers?sort_key=created_at"
+        return await self._api.list_pages(path, "containers", "listing containers", answers.ContainersPage)
 
     async def show(self, ident: str) -> dict[str, Any]:
         """Return the container with that name or uuid as the API shows it."""
-        return dict(await self._api.get(_path(ident), f"looking for container {ident}"))
+        return dict(await self._api.get(_path(ident), f"looking for container {ident}", answers.ContainerAnswer))
 
     async def find(self, ident: str) -> dict[str, Any] | None:
         """Return the same; None if there is none."""
-        container = await self._api.find(_path(ident), f"looking for container {ident}")
+        container = await self._api.find(_path(ident), f"looking for container {ident}", answers.ContainerAnswer)
         return None if container is None else dict(container)
 
     async def read_logs(self, ident: str, *, tail: int | None, timestamps: bool) -> str:
         """Return what the container has written; of its end so many lines, if `tail` is given."""
         query = {"timestamps": str(timestamps).lower()} | ({} if tail is None else {"tail": str(tail)})
         path = f"{_path(ident)}/logs?{urlencode(query)}"
-        return str(await self._api.get(path, f"reading the logs of container {ident}"))
+        return str(await self._api.get(path, f"reading the logs of container {ident}", str))
 
     async def execute(self, ident: str, command: str) -> tuple[str, int]:
         """Run a command in the container to its end. Return its output and exit status."""
         path = f"{_path(ident)}/execute?{urlencode({'command': command, 'run': 'true', 'interactive': 'false'})}"
-        answer = await self._api.send("POST", path, f"running a command in container {ident}")
-        return str(answer["output"]), int(answer["exit_code"])
+        action = f"running a command in container {ident}"
+        answer = await self._api.send("POST", path, action, shape=answers.ExecAnswer, seconds=EXECUTE_SECONDS)
+        return answer["output"] or "", answer["exit_code"]
 
     async def delete(self, ident: str, *, stop: bool) -> None:
         """Ask for the removal of a container; with `stop`, of one that runs too."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from jeroboam.clients import answers
 from jeroboam.clients.openstack import CONTAINER_INFRA, OpenStackApi, open_api
 from jeroboam.domain.errors import Permanent
 from jeroboam.kit.x509 import KeyPair, build_signing_request
@@ -50,14 +51,16 @@ class ContainerInfraClient:
         """Return the cluster with that name or uuid."""
         body = await self.show_cluster(ident)
         action = f"looking at cluster {ident}"
-        template = await self._api.get(f"/clustertemplates/{body['cluster_template_id']}", action)
+        template = await self._api.get(
+            f"/clustertemplates/{_escape(body['cluster_template_id'])}", action, answers.TemplateCoe
+        )
         return ClusterView(
             uuid=body["uuid"],
             name=body["name"],
             coe=template["coe"],
             status=body["status"],
-            api_address=body["api_address"] or "",
-            coe_version=body["coe_version"] or "",
+            api_address=body.get("api_address") or "",
+            coe_version=body.get("coe_version") or "",
         )
 
     async def access(self, cluster: ClusterView) -> ClusterCredentials:
@@ -67,40 +70,51 @@ class ContainerInfraClient:
         action = f"asking for access to cluster {cluster.name}"
         signing_request = build_signing_request(common_name=_COMMON_NAME, organizations=_ORGANIZATIONS)
         wish = {"cluster_uuid": cluster.uuid, "csr": signing_request.csr}
-        certificate = await self._api.send("POST", "/certificates", action, wish)
-        authority = await self._api.get(f"/certificates/{cluster.uuid}", action)
+        certificate = await self._api.send("POST", "/certificates", action, wish, shape=answers.CertificateAnswer)
+        authority = await self._api.get(f"/certificates/{_escape(cluster.uuid)}", action, answers.CertificateAnswer)
         key_pair = KeyPair(pem=certificate["pem"], key=signing_request.key)
         return ClusterCredentials(url=cluster.api_address, ca_certificates=authority["pem"], own=key_pair)
 
     async def list_clusters(self) -> list[dict[str, Any]]:
         """Return the project's clusters as the API shows them."""
-        return await self._api.list_pages("/clusters/detail?sort_key=name", "clusters", "listing clusters")
+        path = "/clusters/detail?sort_key=name"
+        return await self._api.list_pages(path, "clusters", "listing clusters", answers.ClustersPage)
 
     async def list_templates(self) -> list[dict[str, Any]]:
         """Return the templates that the user may name, as the API shows them."""
         path = "/clustertemplates/detail?sort_key=name"
-        return await self._api.list_pages(path, "clustertemplates", "listing templates")
+        return await self._api.list_pages(path, "clustertemplates", "listing templates", answers.TemplatesPage)
 
     async def show_cluster(self, ident: str) -> dict[str, Any]:
         """Return the cluster with that name or uuid as the API shows it."""
-        return dict(await self._api.get(f"/clusters/{_escape(ident)}", f"looking for cluster {ident}"))
+        return dict(
+            await self._api.get(f"/clusters/{_escape(ident)}", f"looking for cluster {ident}", answers.ClusterAnswer)
+        )
 
     async def find_cluster(self, ident: str) -> dict[str, Any] | None:
         """Return the same; None if there is none."""
-        cluster = await self._api.find(f"/clusters/{_escape(ident)}", f"looking for cluster {ident}")
+        cluster = await self._api.find(
+            f"/clusters/{_escape(ident)}", f"looking for cluster {ident}", answers.ClusterAnswer
+        )
         return None if cluster is None else dict(cluster)
 
     async def show_template(self, ident: str) -> dict[str, Any]:
         """Return the template with that name or uuid as the API shows it."""
-        return dict(await self._api.get(f"/clustertemplates/{_escape(ident)}", f"looking for template {ident}"))
+        return dict(
+            await self._api.get(
+                f"/clustertemplates/{_escape(ident)}", f"looking for template {ident}", answers.TemplateAnswer
+            )
+        )
 
     async def create_template(self, wish: Mapping[str, Any]) -> dict[str, Any]:
         """Create a template and return it."""
-        return dict(await self._api.send("POST", "/clustertemplates", f"creating template {wish['name']}", wish))
+        action = f"creating template {wish['name']}"
+        return dict(await self._api.send("POST", "/clustertemplates", action, wish, shape=answers.TemplateAnswer))
 
     async def create_cluster(self, wish: Mapping[str, Any]) -> str:
         """Ask for a cluster; return its uuid."""
-        answer = await self._api.send("POST", "/clusters", f"creating cluster {wish['name']}", wish)
+        action = f"creating cluster {wish['name']}"
+        answer = await self._api.send("POST", "/clusters", action, wish, shape=answers.Created)
         return str(answer["uuid"])
 
     async def delete_cluster(self, ident: str) -> None:
@@ -118,9 +132,13 @@ class ContainerInfraClient:
     async def list_nodegroups(self, ident: str) -> list[dict[str, Any]]:
         """Return the cluster's node groups with their nodes, as the API shows them."""
         path = f"/clusters/{_escape(ident)}/nodegroups"
-        groups = await self._api.list_pages(f"{path}?sort_key=id", "nodegroups", f"looking at cluster {ident}")
+        action = f"looking at cluster {ident}"
+        groups = await self._api.list_pages(f"{path}?sort_key=id", "nodegroups", action, answers.NodeGroupsPage)
         return [
-            await self._api.get(f"{path}/{group['uuid']}", f"looking at node group {group['name']}") for group in groups
+            await self._api.get(
+                f"{path}/{_escape(group['uuid'])}", f"looking at node group {group['name']}", answers.NodeGroupAnswer
+            )
+            for group in groups
         ]
 
     async def create_nodegroup(self, ident: str, wish: Mapping[str, Any]) -> None:
@@ -133,8 +151,8 @@ class ContainerInfraClient:
 
         The list is empty for an API without events, which are an extension of this service.
         """
-        path = f"/events?cluster={_escape(uuid)}" + (f"&marker={after}" if after else "")
-        answer = await self._api.find(path, "reading events")
+        path = f"/events?cluster={_escape(uuid)}" + (f"&marker={_escape(after)}" if after else "")
+        answer = await self._api.find(path, "reading events", answers.EventsPage)
         return [] if answer is None else list(answer["events"])
 
 

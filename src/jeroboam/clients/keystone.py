@@ -37,7 +37,11 @@ class KeystoneAdmin:
         self._token = ""
 
     async def __aenter__(self) -> Self:
-        self._token = await self._login()
+        try:
+            self._token = await self._login()
+        except BaseException:
+            await self._http.close()
+            raise
         return self
 
     async def __aexit__(

@@ -1,17 +1,23 @@
 """Requests to OpenStack APIs as one user, with credentials from `OS_*` variables or a clouds.yaml.
 
 openstacksdk reads the credentials, since it supports every way to log in. It blocks, so each request has a thread.
-Neighbours: `container_infra` and `container`, the clients of one API each.
+A server may be broken or hostile: every call has a deadline, and every answer is checked. Neighbours:
+`container_infra` and `container`, the clients of one API each; `openstack_transport`; `answers`, the shapes.
 """
 
 import asyncio
+import contextlib
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+import msgspec
 
 from jeroboam.domain.errors import Permanent, Temporary
 
@@ -24,6 +30,13 @@ LOCAL_CLOUD = "jeroboam"
 # keystoneauth's words for a refused connection and for silence; a certificate that is not trusted has others.
 _UNREACHABLE = re.compile(r"(?:establish connection to|Request to) (https?://\S+?)(?:[:.]? |$)")
 
+CALL_SECONDS = 60.0
+"""How long a call may take as a whole, with its login: a server that sends an octet now and then never ends."""
+LIST_SECONDS = 300.0
+"""The same for all pages of a list."""
+MOST_PAGES = 1000
+MOST_DETAIL = 4000
+"""The most characters of a server's explanation that are shown."""
 
 _WHO = ("OS_CLOUD", "OS_AUTH_URL")
 
@@ -44,49 +57,114 @@ class ServiceDown(Temporary):
         self.address = address
 
 
-class OpenStackApi:
-    """Requests to one API as one user. Raises `Permanent` if a request is refused, `Temporary` if nobody answers."""
+class BadAnswer(Permanent):
+    """A server answers with something that its API does not have."""
 
-    def __init__(self, session: KeystoneSession, *, service: str) -> None:
-        """`service` is the API's name in the header with the version."""
+    def __init__(self, address: str, what: str) -> None:
+        super().__init__(f"the answer of {address} is not what the API says: {what}")
+
+
+class OpenStackApi:
+    """Requests to one API as one user.
+
+    Raises `Permanent` if a request is refused, `BadAnswer` (which is one) for an answer that the API does not have,
+    `Temporary` if nobody answers in time.
+    """
+
+    def __init__(
+        self,
+        session: KeystoneSession,
+        *,
+        service: str,
+        read_address: Callable[[], str] = lambda: "the API",
+        seconds: float = CALL_SECONDS,
+    ) -> None:
+        """`service` is the API's name in the header with the version; `read_address` names the server asked last."""
         self._session = session
         self._headers = {"OpenStack-API-Version": f"{service} latest", "Accept": "application/json"}
+        self._read_address = read_address
+        self._seconds = seconds
 
-    async def get(self, path: str, action: str) -> Any:
-        """Return the answer. `action` is the begin of an error's text, such as `looking for cluster dev`."""
-        answer = await self._send("GET", path, action)
-        return answer.json()
+    async def get(self, path: str, action: str, shape: Any = Any) -> Any:
+        """Return the answer, which has that shape. `action` begins an error's text: `looking for cluster dev`."""
+        return self._parse(await self._send("GET", path, action), shape)
 
-    async def find(self, path: str, action: str) -> Any:
+    async def find(self, path: str, action: str, shape: Any = Any) -> Any:
         """Return the same, or None for an object that does not exist."""
         answer = await self._send("GET", path, action, accept=(HTTPStatus.NOT_FOUND,))
-        return None if answer.status_code == HTTPStatus.NOT_FOUND else answer.json()
+        return None if answer.status_code == HTTPStatus.NOT_FOUND else self._parse(answer, shape)
 
-    async def list_pages(self, path: str, key: str, action: str) -> list[dict[str, Any]]:
+    async def list_pages(self, path: str, key: str, action: str, shape: Any) -> list[dict[str, Any]]:
         """Return the objects of a list with all its pages. `path` has a query, and no marker."""
-        objects: list[dict[str, Any]] = []
-        page = await self.get(path, action)
-        while page[key]:
-            objects += page[key]
-            if not page.get("next"):
-                break
-            page = await self.get(f"{path}&marker={objects[-1]['uuid']}", action)
-        return objects
+        objects: dict[str, dict[str, Any]] = {}
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                page = await self.get(path, action, shape)
+                for _ in range(MOST_PAGES):
+                    count = len(objects)
+                    objects |= {item["uuid"]: item for item in page[key]}
+                    if not (page[key] and page.get("next")):
+                        return list(objects.values())
+                    if len(objects) == count:
+                        raise BadAnswer(self._read_address(), "the list repeats itself")
+                    page = await self.get(f"{path}&marker={quote(page[key][-1]['uuid'], safe='')}", action, shape)
+        except TimeoutError as error:
+            raise Temporary(f"{action}: the list has no end after {LIST_SECONDS:.0f} s") from error
+        raise BadAnswer(self._read_address(), f"the list has more than {MOST_PAGES} pages")
 
-    async def send(self, method: str, path: str, action: str, body: Any = None) -> Any:
-        """Send a change; return the answer, None if it is empty."""
-        answer = await self._send(method, path, action, body=body)
-        return answer.json() if answer.content else None
+    async def send(
+        self, method: str, path: str, action: str, body: Any = None, *, shape: Any = None, seconds: float | None = None
+    ) -> Any:
+        """Send a change; return the answer, which has that shape. Without a shape it is not read."""
+        answer = await self._send(method, path, action, body=body, seconds=seconds)
+        return None if shape is None else self._parse(answer, shape)
 
-    async def _send(self, method: str, path: str, action: str, *, body: Any = None, accept: Sequence[int] = ()) -> Any:
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        action: str,
+        *,
+        body: Any = None,
+        accept: Sequence[int] = (),
+        seconds: float | None = None,
+    ) -> Any:
         content = {} if body is None else {"json": body}
-        answer = await call_in_thread(
-            lambda: self._session.request(path, method, raise_exc=False, headers=self._headers, **content), action
-        )
-        if answer.status_code < HTTPStatus.BAD_REQUEST or answer.status_code in accept:
+
+        def request() -> Any:
+            try:
+                return self._session.request(path, method, raise_exc=False, headers=self._headers, **content)
+            except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+                # keystoneauth takes what a Keystone answers as it comes.
+                raise BadAnswer(self._read_address(), f"{type(error).__name__}: {error}") from error
+
+        try:
+            async with asyncio.timeout(seconds or self._seconds):
+                answer = await call_in_thread(request, action)
+        except TimeoutError as error:
+            limit = seconds or self._seconds
+            raise Temporary(f"{action}: {self._read_address()} has not answered within {limit:.0f} s") from error
+        if answer.status_code in accept or answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
             return answer
+        if answer.status_code < HTTPStatus.BAD_REQUEST:
+            raise BadAnswer(self._read_address(), f"a redirect ({answer.status_code})")
         trouble = Temporary if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else Permanent
         raise trouble(f"{action}: {_read_detail(answer)}")
+
+    def _parse(self, answer: Any, shape: Any) -> Any:
+        """Return the answer's content if it has that shape. Raises `BadAnswer`."""
+        try:
+            content = answer.json()
+            msgspec.convert(content, shape)
+        except (ValueError, RecursionError) as error:
+            raise BadAnswer(self._read_address(), _describe_fault(error)) from error
+        return content
+
+
+def _describe_fault(error: Exception) -> str:
+    if isinstance(error, msgspec.ValidationError):
+        return str(error).replace("`", "")
+    return "it is nested too deeply" if isinstance(error, RecursionError) else "it is no JSON"
 
 
 def find_clouds(state: Path) -> Path | None:
@@ -102,22 +180,27 @@ def find_clouds(state: Path) -> Path | None:
     return clouds
 
 
-async def open_api(service: str, *, clouds: Path | None) -> OpenStackApi:
+async def open_api(service: str, *, clouds: Path | None, seconds: float = CALL_SECONDS) -> OpenStackApi:
     """Return the API as the environment's user; with `clouds`, as the cloud `jeroboam` of that clouds.yaml."""
-    session = await call_in_thread(lambda: _open_session(service, clouds), "logging in")
-    return OpenStackApi(session, service=service)
+    session, read_address = await call_in_thread(lambda: _open_session(service, clouds), "logging in")
+    return OpenStackApi(session, service=service, read_address=read_address, seconds=seconds)
 
 
-def _open_session(service: str, clouds: Path | None) -> KeystoneSession:
+def _open_session(service: str, clouds: Path | None) -> tuple[KeystoneSession, Callable[[], str]]:
+    """Return the user's session, and what names the server asked last. Nothing is sent before the first request."""
     try:
         from keystoneauth1.adapter import Adapter  # noqa: PLC0415  (half a second, and an extra)
         from openstack.config import OpenStackConfig  # noqa: PLC0415
+
+        from jeroboam.clients.openstack_transport import BoundedAdapter, build_session  # noqa: PLC0415
     except ImportError as error:
         raise Permanent("openstacksdk is not installed: install jeroboam with its extra `clients`") from error
+    transport = BoundedAdapter()
+    constructor: Any = partial(build_session, transport)
     if clouds is None:
-        region = OpenStackConfig().get_one()
+        region = OpenStackConfig(session_constructor=constructor).get_one()
     else:
-        region = OpenStackConfig(config_files=[str(clouds)]).get_one(cloud=LOCAL_CLOUD)
+        region = OpenStackConfig(config_files=[str(clouds)], session_constructor=constructor).get_one(cloud=LOCAL_CLOUD)
     session: KeystoneSession = Adapter(
         region.get_session(),
         service_type=region.get_service_type(service),
@@ -125,13 +208,13 @@ def _open_session(service: str, clouds: Path | None) -> KeystoneSession:
         region_name=region.get_region_name(service),
         endpoint_override=region.get_endpoint(service),
     )
-    return session
+    return session, lambda: transport.address
 
 
 async def call_in_thread(ask: Callable[[], T], action: str) -> T:
     """Return the result of `ask`. The library's errors name the credentials, the host and the cloud."""
     try:
-        return await asyncio.to_thread(ask)
+        return await _run_in_thread(ask)
     except Exception as error:
         # keystoneauth raises plain exceptions for what is missing of the credentials.
         if not isinstance(error, _list_library_errors()) and type(error) is not Exception:
@@ -141,6 +224,29 @@ async def call_in_thread(ask: Callable[[], T], action: str) -> T:
             url = urlsplit(unreachable[1])
             raise ServiceDown(f"{url.scheme}://{url.netloc}") from error
         raise Temporary(f"{action}: {error}") from error
+
+
+async def _run_in_thread(ask: Callable[[], T]) -> T:
+    """Return the result of `ask`. A caller that is cancelled leaves the thread, and a program ends without it."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[T] = loop.create_future()
+
+    def deliver(outcome: Callable[[], None]) -> None:
+        # The loop is closed if the program no longer waits.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: None if result.done() else outcome())
+
+    def run() -> None:
+        try:
+            value = ask()
+        except BaseException as error:  # noqa: BLE001  (the caller raises it)
+            failure = error
+            deliver(lambda: result.set_exception(failure))
+        else:
+            deliver(lambda: result.set_result(value))
+
+    threading.Thread(target=run, daemon=True, name="openstack").start()
+    return await result
 
 
 def _list_library_errors() -> tuple[type[Exception], ...]:
@@ -155,6 +261,6 @@ def _list_library_errors() -> tuple[type[Exception], ...]:
 def _read_detail(answer: Any) -> str:
     try:
         errors: Sequence[Mapping[str, Any]] = answer.json()["errors"]
-        return str(errors[0]["detail"])
-    except (ValueError, LookupError, TypeError):
+        return str(errors[0]["detail"])[:MOST_DETAIL]
+    except (ValueError, LookupError, TypeError, RecursionError):
         return f"the API answers {answer.status_code}"

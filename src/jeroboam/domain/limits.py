@@ -16,6 +16,7 @@ import msgspec
 
 from jeroboam.domain.clusters import Cluster, NodeGroup, Template, flavor_of
 from jeroboam.domain.errors import Forbidden
+from jeroboam.kit.words import format_count
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Days = Annotated[float, msgspec.Meta(gt=0)]
@@ -216,7 +217,9 @@ def _judge_size(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
     )
     for owner_kind, max_nodes, nodes in sizes:
         if max_nodes is not None and nodes is not None:
-            text = f"a {owner_kind} may have {max_nodes} nodes, masters included; it would have {nodes}."
+            text = (
+                f"a {owner_kind} may have {format_count(max_nodes, 'node')}, masters included; it would have {nodes}."
+            )
             yield LimitVerdict(limit=limit.name, field="node_count", is_allowed=nodes <= max_nodes, text=text)
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from jeroboam.cli.clusters import requests
-from jeroboam.cli.clusters.kubeconfig_file import KubeconfigFile, default_kubeconfig
+from jeroboam.cli.clusters.kubeconfig_file import KubeconfigFile, list_kubeconfigs
 from jeroboam.cli.clusters.progress import ClusterProgress
-from jeroboam.cli.session import ask_infra
+from jeroboam.cli.session import ask_infra, do_for_all
 from jeroboam.cli.terminal import Config, ShowApi, State, Wait, report_errors, show_api_command, show_line
 from jeroboam.clients.container_infra import ContainerInfraClient
 
@@ -30,16 +30,17 @@ def delete_cluster(
 
 
 async def _delete(infra: ContainerInfraClient, idents: list[str], *, wait: bool) -> None:
-    kubeconfig = KubeconfigFile(default_kubeconfig())
-    # All are looked for before one is removed: a name that is wrong changes nothing.
-    for cluster in [await infra.show_cluster(ident) for ident in idents]:
-        uuid = cluster["uuid"]
+    async def delete(ident: str) -> None:
+        uuid = (await infra.show_cluster(ident))["uuid"]
         with ClusterProgress(infra) as progress:
             await progress.skip_past(uuid)
             await infra.delete_cluster(uuid)
-            _remove_contexts(kubeconfig, uuid)
+            for path in list_kubeconfigs():
+                _remove_contexts(KubeconfigFile(path), uuid)
             if wait:
                 await progress.wait(uuid)
+
+    await do_for_all(delete, idents)
 
 
 def _remove_contexts(kubeconfig: KubeconfigFile, uuid: str) -> None:
@@ -117,7 +118,7 @@ def upgrade_cluster(
                 return
             after = await progress.wait(current["uuid"])
         if after is not None:
-            show_line(f"{after['name']} runs {after['coe_version']}")
+            show_line(f"{after['name']} runs {after.get('coe_version')}")
 
     ask_infra(upgrade, state=state, config=config)
 

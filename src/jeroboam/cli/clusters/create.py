@@ -1,16 +1,19 @@
 """`jeroboam cluster create`. Neighbours: `definition`, what is wished for; `requests`; `progress`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from jeroboam import settings as options
 from jeroboam.cli.clusters import requests
 from jeroboam.cli.clusters.definition import ClusterDefinition, build_definition, read_definition
 from jeroboam.cli.clusters.progress import ClusterProgress
 from jeroboam.cli.session import ask_infra
 from jeroboam.cli.terminal import Config, ShowApi, State, Wait, report_errors, show_api_command, show_line
 from jeroboam.clients.container_infra import ContainerInfraClient
+from jeroboam.clients.openstack import find_clouds
 
 
 def create_cluster(
@@ -54,6 +57,9 @@ def create_cluster(
         state=state,
         config=config,
     )
+    if wait and not show_api:
+        with report_errors():
+            show_line(_suggest_next(definition, _find_openrc(state, config)))
 
 
 def _define(fields: dict[str, Any], labels: list[str] | tuple[str, ...], file: Path | None) -> ClusterDefinition:
@@ -101,7 +107,6 @@ async def _create(infra: ContainerInfraClient, definition: ClusterDefinition, *,
         for group in definition.node_groups:
             await infra.create_nodegroup(uuid, requests.build_nodegroup_request(group))
             await progress.wait(uuid)
-    show_line(_suggest_next(definition))
 
 
 async def _find_template(infra: ContainerInfraClient, definition: ClusterDefinition) -> dict[str, Any]:
@@ -114,8 +119,18 @@ async def _find_template(infra: ContainerInfraClient, definition: ClusterDefinit
     return await infra.create_template(requests.build_template_request(definition.coe))
 
 
-def _suggest_next(definition: ClusterDefinition) -> str:
+def _find_openrc(state: str | None, config: Path | None) -> Path | None:
+    """Return the file of variables to log in with; None if the environment has them."""
+    clouds = find_clouds(options.load(config, state=state).state)
+    return None if clouds is None else clouds.resolve().with_name("openrc")
+
+
+def _suggest_next(definition: ClusterDefinition, openrc: Path | None) -> str:
     if definition.coe == "kubernetes":
-        return f"kubectl reaches it after: jeroboam cluster kubeconfig {definition.name}"
-    name = definition.name
-    return f"docker reaches it after: mkdir {name} && eval $(openstack coe cluster config {name} --dir {name})"
+        return f"kubectl reaches it after: jeroboam cluster kubeconfig {shlex.quote(str(definition.name))}"
+    # Its own installation logs in by a file; with OS_* in the environment, `openstack` knows the user already.
+    login = f". {shlex.quote(str(openrc))} && " if openrc is not None else ""
+    name = shlex.quote(str(definition.name))
+    # A failure stops it: a `docker` without these variables would talk to this machine's own Engine.
+    config = f'openstack coe cluster config {name} --dir "$PWD"/{name} --output-certs --force'
+    return f'docker reaches it after: {login}mkdir -p {name} && CONFIG=$({config}) && eval "$CONFIG"'

@@ -4,9 +4,11 @@ The file has the words of the command's options. Each error names the file and t
 asks for it; `requests`, which turns it into the bodies of requests.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import yaml
@@ -42,6 +44,10 @@ class ClusterDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     master_flavor: str | None = None
     labels: Labels = {}
     node_groups: tuple[NodeGroupDefinition, ...] = ()
+
+
+_UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
+_NO_MEMBER = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
 
 
 def read_definition(path: Path) -> ClusterDefinition:
@@ -101,5 +107,18 @@ def _describe(error: msgspec.ValidationError) -> str:
     """Return the text with the field first: `workers: Expected int, got str`."""
     reason, _, place = str(error).partition(" - at `")
     field = place.removesuffix("`").removeprefix("$").removeprefix(".")
+    unknown = _UNKNOWN.search(reason)
+    if unknown is not None:
+        shape = NodeGroupDefinition if field.startswith("node_groups") else ClusterDefinition
+        path = f"{field}.{unknown[1]}" if field else unknown[1]
+        return f"{path}: there is no such field; {_suggest(unknown[1], shape.__struct_fields__)}"
+    value = _NO_MEMBER.search(reason)
+    if value is not None:
+        return f"{field}: there is no {value[1]}; {_suggest(value[1], get_args(CoeName))}"
     text = "a version is written as v1.36.3" if "regex" in reason else reason.replace("`", "")
     return f"{field}: {text}" if field else text
+
+
+def _suggest(word: str, choices: Sequence[str]) -> str:
+    matches = get_close_matches(word, choices, n=1, cutoff=0.7)
+    return f"do you mean {matches[0]}?" if matches else f"possible are {', '.join(choices)}"

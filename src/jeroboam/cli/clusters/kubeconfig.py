@@ -1,12 +1,13 @@
 """`jeroboam cluster kubeconfig`. Neighbour: `kubeconfig_file`, which keeps everything else in the file."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from jeroboam.cli.clusters.changes import ClusterArgument
-from jeroboam.cli.clusters.kubeconfig_file import KubeconfigFile, default_kubeconfig
+from jeroboam.cli.clusters.kubeconfig_file import KubeconfigFile, default_kubeconfig, list_kubeconfigs
 from jeroboam.cli.session import ask_infra
 from jeroboam.cli.terminal import Config, ShowApi, State, show_api_command, show_json, show_line
 from jeroboam.clients.container_infra import ContainerInfraClient
@@ -45,7 +46,11 @@ def write_kubeconfig(
             return
         target = KubeconfigFile(file or default_kubeconfig())
         target.add(name, content, uuid=view.uuid, make_current=switch)
+        is_read_by_kubectl = target.path.resolve() in [path.resolve() for path in list_kubeconfigs()]
         show_line(f"context {name} is in {target.path}")
-        show_line(f"try: kubectl --context {name} get nodes")
+        if not is_read_by_kubectl:
+            show_line("kubectl reads that file, and `cluster delete` removes the context, where $KUBECONFIG names it")
+        file_flag = "" if is_read_by_kubectl else f" --kubeconfig {shlex.quote(str(target.path))}"
+        show_line(f"try: kubectl{file_flag} --context {shlex.quote(name)} get nodes")
 
     ask_infra(write, state=state, config=config)

@@ -23,8 +23,13 @@ _MAP, _SEQUENCE, _TEXT = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:
 
 def default_kubeconfig() -> Path:
     """Return the file that kubectl writes to: the first of $KUBECONFIG, else ~/.kube/config."""
+    return list_kubeconfigs()[0]
+
+
+def list_kubeconfigs() -> list[Path]:
+    """Return the files that kubectl reads: those of $KUBECONFIG, else ~/.kube/config."""
     names = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
-    return Path(names[0]) if names else Path.home() / ".kube" / "config"
+    return [Path(name) for name in dict.fromkeys(names)] or [Path.home() / ".kube" / "config"]
 
 
 class KubeconfigFile:
@@ -47,8 +52,8 @@ class KubeconfigFile:
                 sequence = self._get_list(root, key)
                 sequence.value = [node for node in sequence.value if _read_name(node) != context]
                 sequence.value.append(_build_node({"name": context, **entry}))
-            if make_current or not _get_text(root, "current-context"):
-                _set(root, "current-context", _build_node(context))
+            if make_current or _get(root, "current-context") is None:
+                _set(root, "current-context", _build_node(context if make_current else ""))
             self._write(root)
 
     def remove(self, uuid: str) -> list[str]:

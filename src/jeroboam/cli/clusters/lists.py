@@ -45,7 +45,7 @@ def _build_row(cluster: Mapping[str, Any], coe: str) -> tuple[str, ...]:
         cluster["uuid"],
         f"{cluster['master_count']}+{cluster['node_count']}",
         cluster["status"],
-        f"{coe} {cluster['coe_version'] or ''}".rstrip(),
+        f"{coe} {cluster.get('coe_version') or ''}".rstrip(),
     )
 
 

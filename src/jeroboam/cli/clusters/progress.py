@@ -5,18 +5,22 @@ without events, such as Magnum's, has only the status and its reason. Neighbours
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from rich.text import Text
 
-from jeroboam.cli.terminal import console, show_line
+from jeroboam.cli.terminal import console, escape_controls, show_line
 from jeroboam.clients.container_infra import ContainerInfraClient
 from jeroboam.domain.errors import Permanent
 from jeroboam.kit.clock import Clock, SystemClock
 
 LOOK_SECONDS = 0.5
+MOST_PAGES = 100
+"""The most pages of events that are read before the cluster is looked at again."""
+EVENTS_SECONDS = 30.0
+"""How long that may take."""
 _IN_PROGRESS = "_IN_PROGRESS"
 _FAILED = "_FAILED"
 
@@ -32,6 +36,7 @@ class ClusterProgress:
         self._first_moment: dt.datetime | None = None
         """Of the first event that is shown: the service's clock may differ from ours."""
         self._last_event: str | None = None
+        self._known_events: set[str] = set()
         self._last_text = ""
 
     def __enter__(self) -> Self:
@@ -45,8 +50,8 @@ class ClusterProgress:
 
     async def skip_past(self, uuid: str) -> None:
         """Leave out the events until now: they belong to what was asked for before."""
-        while events := await self._infra.list_events(uuid, after=self._last_event):
-            self._last_event = events[-1]["uuid"]
+        async for _ in self._list_new_events(uuid):
+            pass
 
     async def wait(self, uuid: str) -> dict[str, Any] | None:
         """Wait until the cluster is in progress no more, and return it; None if it is gone.
@@ -60,10 +65,12 @@ class ClusterProgress:
                 if self._last_event is None:
                     self.show("gone")
                 return None
-            status, reason = cluster["status"], cluster["status_reason"] or ""
+            status, reason = cluster["status"], cluster.get("status_reason") or ""
             if not status.endswith(_IN_PROGRESS):
                 break
-            self._status.update(Text(f"{self._clock.monotonic() - self._begin:.0f} s  {reason or status}"))
+            self._status.update(
+                Text(f"{self._clock.monotonic() - self._begin:.0f} s  {escape_controls(reason or status)}")
+            )
             if self._last_event is None:
                 self.show(reason)
             await self._clock.sleep(LOOK_SECONDS)
@@ -80,11 +87,25 @@ class ClusterProgress:
         show_line(Text.assemble((f"{since:6.1f} s  ", "dim"), text))
 
     async def _show_events(self, uuid: str) -> None:
-        while events := await self._infra.list_events(uuid, after=self._last_event):
+        async for event in self._list_new_events(uuid):
+            moment = dt.datetime.fromisoformat(event["created_at"])
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+            self._first_moment = self._first_moment or moment
+            self.show(_describe(event), seconds=(moment - self._first_moment).total_seconds())
+
+    async def _list_new_events(self, uuid: str) -> AsyncIterator[dict[str, Any]]:
+        """Return the events after the last one. An API that repeats itself, or that never ends, is left for now."""
+        end = self._clock.monotonic() + EVENTS_SECONDS
+        for _ in range(MOST_PAGES):
+            if self._clock.monotonic() > end:
+                return
+            page = await self._infra.list_events(uuid, after=self._last_event)
+            events = [event for event in page if event["uuid"] not in self._known_events]
+            if not events:
+                return
             for event in events:
-                moment = dt.datetime.fromisoformat(event["created_at"])
-                self._first_moment = self._first_moment or moment
-                self.show(_describe(event), seconds=(moment - self._first_moment).total_seconds())
+                self._known_events.add(event["uuid"])
+                yield event
             self._last_event = events[-1]["uuid"]
 
 
