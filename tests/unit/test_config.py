@@ -13,6 +13,9 @@ from jeroboam.settings import GROUPS, list_effective_options, list_faults, load,
 from jeroboam.settings.database import check_database_url, mask_passwords
 from jeroboam.settings.describe import build_sample
 
+# Where oslo.config looks by itself.
+PLACES = ("jeroboam.conf", "jeroboam.conf.d/a.conf")
+
 
 @pytest.fixture
 def config(tmp_path: pathlib.Path) -> pathlib.Path:
@@ -71,6 +74,18 @@ def test_all_faults_are_listed_and_a_start_names_the_first(config: pathlib.Path)
     ]
     with pytest.raises(ValueError, match=r"max_limit\? \(2 more: see `jeroboam config check`\)$"):
         load(config)
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("place", [f"{folder}{name}" for folder in (".jeroboam/", "") for name in PLACES])
+def test_no_file_counts_but_the_one_that_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_text("[api]\nmax_limit = 7\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["jeroboam"])
+    assert load(None).api.max_limit == 1000
 
 
 @pytest.mark.parametrize("option", ["api", "keystone"])

@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+import re
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from jeroboam.api.policy import Policy
 from jeroboam.api.policy_file import find_broken_check, list_policy_faults
 from jeroboam.bootstrap.policy import FAMILIES, check_policy
 from jeroboam.cli import app
+from jeroboam.domain.caller import Caller
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,6 @@ from jeroboam.cli import app
         "not role:reader and 'abc':%(user_id)s",
         "is_admin:True",
         "((role:a and not (role:b)) OR user_id:%(user_id)s)",
-        "http://authority/%(anything)s",
     ],
 )
 def test_sound_checks(check: object) -> None:
@@ -47,6 +48,11 @@ def test_sound_checks(check: object) -> None:
         (None, "a check has to be text"),
         ({"role": "admin"}, "a check has to be text"),
         ("tenant:%(project_id)s", "compares 'tenant', which no caller has"),
+        ("http://authority/%(project_id)s", "asks another service at each request"),
+        ("role:admin or https://authority/", "asks another service at each request"),
+        ("not " * 3000 + "role:admin", "is nested more than 20 deep"),
+        ("(" * 3000 + "role:admin" + ")" * 3000, "is nested more than 20 deep"),
+        ("(" * 20000, "is nested more than 20 deep"),
         ("project_id:%(tenant_id)s", "has %(tenant_id)s, which no object has"),
     ],
 )
@@ -104,6 +110,58 @@ def test_a_start_ends_with_the_first_fault_in_one_line(tmp_path: pathlib.Path, t
     assert fault in str(raised.value)
     assert "\n" not in str(raised.value)
     assert str(file) in str(raised.value)
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("place", ["policy.yaml", ".jeroboam/policy.yaml", ".jeroboam/policy.d/a.yaml", "policy.json"])
+@pytest.mark.parametrize("is_named", [False, True])
+def test_only_the_file_that_the_option_names_counts(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, place: str, *, is_named: bool
+) -> None:
+    home, file = tmp_path / "home", tmp_path / "mine.yaml"
+    (home / place).parent.mkdir(parents=True)
+    (home / place).write_text('"a": "!"')
+    file.write_text("# nothing yet\n")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+    assert Policy({"a": "role:admin"}, str(file) if is_named else None).check_of("a") == "role:admin"
+
+
+def test_a_file_that_breaks_while_the_service_runs_changes_nothing(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text('"a": "role:chief"')
+    policy = Policy({"a": "role:admin"}, str(file))
+    file.write_text('"a: [')
+    with caplog.at_level(logging.INFO):
+        assert policy.allows("a", Caller(user_id="u", project_id="p", roles=frozenset({"chief"})))
+    assert policy.check_of("a") == "role:chief"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("text", ['"a: [', "- a", "a: 2001-99-99", '"a": "("', '"a": 5', '"a": "http://h/"'])
+def test_a_broken_file_never_becomes_a_policy(tmp_path: pathlib.Path, text: str) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=re.escape(f"policy file {file}: ")):
+        Policy({"a": "role:admin"}, str(file))
+
+
+def test_the_deepest_check_that_a_file_may_have_is_asked(tmp_path: pathlib.Path) -> None:
+    """oslo.policy asks by recursion, so a longer chain of rules would end in an error at each request."""
+    deepest = f"{'(not ' * 10}rule:{{}}{')' * 10}"
+    rules = {f"r{number}": deepest.format(f"r{number + 1}") for number in range(1, 10)}
+    rules |= {"cluster:create": deepest.format("r1"), "r10": "@"}
+    assert list_policy_faults(rules, FAMILIES) == []
+    file = tmp_path / "policy.yaml"
+    file.write_text(yaml.safe_dump(rules))
+    policy = Policy({"cluster:create": "!"}, str(file))
+    assert policy.allows("cluster:create", Caller(user_id="u", project_id="p", roles=frozenset()))
+    faults = list_policy_faults({**rules, "r10": "rule:r11", "r11": "@"}, FAMILIES)
+    assert faults == [
+        'rule "cluster:create": it refers to rules that refer to others, more than 10 in a row',
+    ]
 
 
 def test_an_empty_file_changes_nothing(tmp_path: pathlib.Path) -> None:

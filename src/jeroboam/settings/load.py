@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from oslo_config import cfg
 
+from jeroboam.kit.operator_file import escape_controls, read_operator_file
 from jeroboam.settings.database import check_database_url
 from jeroboam.settings.describe import EffectiveOption, list_effective
 from jeroboam.settings.names import list_unknown_names
@@ -61,9 +62,17 @@ def read_options(config: Path | None, **overrides: str | None) -> cfg.ConfigOpts
     for group, members in GROUPS.items():
         options.register_opts(members, group=None if group == "DEFAULT" else group)
     try:
-        options(args=[], project="jeroboam", default_config_files=[] if config is None else [str(config)])
-    except (cfg.Error, ValueError) as error:
-        raise ValueError(str(error)) from error
+        if config is not None:
+            read_operator_file(config)
+        # Both lists are named, or oslo.config would look for files in the home and in /etc by itself.
+        files = [] if config is None else [str(config)]
+        options(args=[], project="jeroboam", default_config_files=files, default_config_dirs=[])
+    except OSError as error:
+        raise ValueError(escape_controls(f"{config}: {error.strerror or error}")) from error
+    except cfg.Error as error:
+        raise ValueError(escape_controls(str(error))) from error
+    except ValueError as error:
+        raise ValueError(escape_controls(f"{config}: {error}")) from error
     for name, value in overrides.items():
         if value is not None:
             group, _, option = name.rpartition("__")
