@@ -145,6 +145,56 @@ def test_a_dollar_in_a_value_is_explained_without_the_value(config: pathlib.Path
     assert load(config).database_url == "postgresql+asyncpg://u:pa$word@h/n"
 
 
+@pytest.mark.parametrize("command", ["check", "show"])
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("max_limit = ${max_limit}", {"max_limit"}),
+        ("policy_file = $limits_file\nlimits_file = x${api.policy_file}", {"policy_file", "limits_file"}),
+    ],
+)
+def test_a_value_that_refers_to_itself_is_named(
+    config: pathlib.Path, command: str, text: str, options: set[str]
+) -> None:
+    config.write_text(f"[api]\n{text}\n")
+    status, output = run("config", command, "--config", config)
+    assert status == 1
+    reason = "a $ stands for another option, and this one refers to itself"
+    lines = [line.removeprefix("jeroboam: ") for line in output.splitlines()]
+    assert lines[0].startswith("[api] ")
+    assert all(reason in line for line in lines)
+    if command == "check":
+        assert {line.partition(":")[0] for line in lines} == {f"[api] {option}" for option in options}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[api]\nmax_limit = zero", "[api] max_limit: it has to be a whole number, not 'zero'"),
+        ("[api]\nmax_limit = 1.5", "[api] max_limit: it has to be a whole number, not '1.5'"),
+        ("[api]\nmax_limit =", "[api] max_limit: it has to be a whole number, not ''"),
+        ("[conductor]\nresync_seconds = soon", "[conductor] resync_seconds: it has to be a number, not 'soon'"),
+        ("[conductor]\nresync_seconds = nan", "[conductor] resync_seconds: it has to be a number, not 'nan'"),
+        ("[conductor]\nresync_seconds = 1e999", "[conductor] resync_seconds: it has to be a number, not 'inf'"),
+    ],
+)
+def test_a_number_is_asked_for_in_words(config: pathlib.Path, text: str, fault: str) -> None:
+    config.write_text(text + "\n")
+    assert list_faults(read_options(config), config) == [fault]
+
+
+@pytest.mark.security
+def test_what_a_terminal_would_obey_is_shown_as_an_escape(config: pathlib.Path) -> None:
+    config.write_text("[api]\nx\x1b[2J\u202e = 1\n[\x1b[2J]\ny = 1\n")
+    _, output = run("config", "check", "--config", config)
+    assert all(line.isprintable() for line in output.split("\n"))
+    assert r"[api] x\x1b[2J\u202e: there is no such option" in output
+    config.write_text("[docker]\nurl = \x1b[2J\u202e\n")
+    _, output = run("config", "show", "--config", config)
+    assert all(line.isprintable() for line in output.split("\n"))
+    assert r"[docker] url = \x1b[2J\u202e" in output
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

@@ -1,6 +1,7 @@
 """The operator's policy file: a rule that is broken, unknown or refers to none is named; sound ones pass."""
 
 import logging
+import os
 import pathlib
 import re
 
@@ -9,8 +10,9 @@ import yaml
 from typer.testing import CliRunner
 
 from jeroboam.api.policy import Policy
-from jeroboam.api.policy_file import find_broken_check, list_policy_faults
-from jeroboam.bootstrap.policy import FAMILIES, check_policy
+from jeroboam.api.policy_file import find_broken_check, list_policy_faults, read_policy_file
+from jeroboam.bootstrap.limits import read_limits
+from jeroboam.bootstrap.policy import FAMILIES, check_policy, list_faults
 from jeroboam.cli import app
 from jeroboam.domain.caller import Caller
 
@@ -161,6 +163,88 @@ def test_the_deepest_check_that_a_file_may_have_is_asked(tmp_path: pathlib.Path)
     faults = list_policy_faults({**rules, "r10": "rule:r11", "r11": "@"}, FAMILIES)
     assert faults == [
         'rule "cluster:create": it refers to rules that refer to others, more than 10 in a row',
+    ]
+
+
+@pytest.mark.parametrize("lead", ["", "limits: "])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"a: \xff", "this is no text in UTF-8: line 1 has the octet 0xff"),
+        (b"\n- 2001-99-99", "a value cannot be read: month must be in 1..12"),
+        (b"\n- !!timestamp x", "a value cannot be read"),
+        (b"\n- !!bool x", "a value cannot be read"),
+        (b"[" * 20000, "it is nested too deeply"),
+        (b"\n- {name: a, name: b}\n", 'the key "name" is there twice'),
+        (b"\n- [\x1b]", "special characters are not allowed"),
+        (b"#" * (1 << 20) + b"#", "the file is larger than 1 MiB"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_in_one_line(
+    tmp_path: pathlib.Path, lead: str, content: bytes, reason: str
+) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_bytes(lead.encode() + content)
+    done = CliRunner().invoke(app, ["policy", "check", str(file)])
+    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert f"file {file}: " in done.output
+    assert reason in done.output
+    for read in (read_policy_file, read_limits):
+        with pytest.raises(ValueError, match=re.escape(reason)):
+            read(str(file))
+
+
+def test_a_rule_that_is_there_twice_is_named(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text('"cluster:create": "!"\n"cluster:get": "@"\ncluster:create: "@"\n')
+    reason = 'the key "cluster:create" is there twice, for the second time in line 3, column 1: cluster:create: "@" ^'
+    assert list_faults(str(file)) == [f"policy file {file}: {reason}"]
+
+
+@pytest.mark.parametrize("command", [["policy", "check"], ["config", "check", "--config"]])
+@pytest.mark.parametrize("kind", ["fifo", "device"])
+def test_what_is_no_regular_file_is_refused(tmp_path: pathlib.Path, command: list[str], kind: str) -> None:
+    file = pathlib.Path("/dev/zero")
+    if kind == "fifo":
+        file = tmp_path / "fifo"
+        os.mkfifo(file)
+    done = CliRunner().invoke(app, [*command, str(file)])
+    assert done.exit_code == 1
+    assert done.output.endswith(f"{file}: this is no regular file\n")
+
+
+HIDDEN = "\x1b[2J\u202e\x9b"
+SHOWN = r"\x1b[2J\u202e\x9b"
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    "value",
+    [
+        {HIDDEN: "@"},
+        {"cluster:create": f"x{HIDDEN}"},
+        {"cluster:create": f"rule:{HIDDEN}"},
+        {"limits": [{"name": HIDDEN, "cluster_name": "["}]},
+        {"limits": [{"name": HIDDEN, "max_nodes_per_cluster": 1}]},
+        {"limits": [{"name": "a", HIDDEN: 1}]},
+    ],
+)
+def test_what_a_terminal_would_obey_is_shown_as_an_escape(tmp_path: pathlib.Path, value: object) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_text(yaml.safe_dump(value))
+    output = CliRunner().invoke(app, ["policy", "check", str(file)]).output
+    assert all(line.isprintable() for line in output.split("\n"))
+    assert SHOWN in output
+
+
+def test_each_fault_of_a_file_of_limits_has_a_line(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "limits.yaml"
+    file.write_text("limits: [{name: a, max_nodes: 3}, {name: b}]")
+    done = CliRunner().invoke(app, ["policy", "check", str(file)])
+    assert done.exit_code == 1
+    assert [line.partition(";")[0] for line in done.output.splitlines()] == [
+        f"limits file {file}: Object contains unknown field `max_nodes` - at `$.limits[0]`",
+        f"limits file {file}: limit b: it bounds nothing",
     ]
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from oslo_config import cfg
 
 from jeroboam import settings
-from jeroboam.bootstrap import policy
+from jeroboam.bootstrap import limits, policy
 from jeroboam.bootstrap.drivers import list_driver_names
-from jeroboam.bootstrap.limits import read_limits
+from jeroboam.kit.operator_file import escape_controls
 
 
 def list_faults(config: Path | None) -> list[str]:
@@ -24,22 +24,14 @@ def list_faults(config: Path | None) -> list[str]:
         return [str(error)]
     checks: tuple[Callable[[], list[str]], ...] = (
         lambda: policy.list_faults(options.api.policy_file),
-        lambda: _list_limit_faults(options.api.limits_file),
+        lambda: limits.list_faults(options.api.limits_file),
         lambda: _list_driver_faults(options),
     )
     for check in checks:
         # A value that cannot be read is among the faults already.
-        with contextlib.suppress(cfg.Error):
+        with contextlib.suppress(cfg.Error, RecursionError):
             faults += check()
-    return faults
-
-
-def _list_limit_faults(file: str) -> list[str]:
-    try:
-        read_limits(file)
-    except ValueError as error:
-        return [str(error)]
-    return []
+    return [escape_controls(fault) for fault in faults]
 
 
 def _list_driver_faults(options: cfg.ConfigOpts) -> list[str]:

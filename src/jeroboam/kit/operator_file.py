@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 MAX_FILE_BYTES = 1 << 20
+_MOST_DEPTH = 40
 
 
 def read_operator_file(file: str | Path) -> str:
@@ -56,8 +57,14 @@ def escape_controls(text: str) -> str:
     )
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """The safe loader, without keys that are there twice."""
+class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """The safe loader, without keys that are there twice, and with a bound for brackets in each other."""
+
+    def fetch_flow_collection_start(self, token_class: Any) -> None:
+        # Its work grows with the square of their number.
+        if self.flow_level >= _MOST_DEPTH:
+            raise RecursionError
+        super().fetch_flow_collection_start(token_class)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
