@@ -71,8 +71,8 @@ async def _may_see_details(head: RequestHead, parts: ApiParts) -> bool:
 def is_from_this_machine(head: RequestHead) -> bool:
     """Whether the request came over loopback to a loopback address, and no proxy says that it passes it on.
 
-    The name of a page that a browser on this machine shows may be made to lead here (DNS rebinding). The page could then
-    read the answer, but its name stands in the Host header.
+    The name of a page that a browser on this machine shows may be made to lead here (DNS rebinding). The page could
+    then read the answer, but its name stands in the Host header.
     """
     if any(name in _FORWARDING or name.startswith(_FORWARDING_PREFIX) for name in head.headers):
         return False
