@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 from typer.testing import CliRunner
 
+from jeroboam.bootstrap.drivers import load_provider
 from jeroboam.cli import app
 from jeroboam.settings import GROUPS, list_effective_options, list_faults, load, name_database, read_options
 from jeroboam.settings.database import check_database_url, mask_passwords
@@ -265,6 +266,33 @@ def test_the_check_has_a_line_for_each_fault_also_of_files_and_drivers(config: p
         f"limits file {limits}: Object contains unknown field `max_nodes` - at `$.limits[0]`",
         "[clusters] providers: there is no 'lokal'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("[clusters]\nproviders = heat", ["[clusters] providers: there is no 'heat'; there is local"]),
+        (
+            "[clusters]\nproviders = local\ndefault_provider = lokal",
+            ["default_provider: there is no 'lokal'; there is local"],
+        ),
+        ("[clusters]\nproviders = fake", ["default_provider: there is no 'local'; there is fake"]),
+        ("[clusters]\nproviders = fake\ndefault_provider = fake\ncoes = fake\n[containers]\nruntime = fake", []),
+        ("[clusters]\ncoes = mesos", ["[clusters] coes: there is no 'mesos'; there is kubernetes, swarm"]),
+        ("[containers]\nruntime = podman", ["[containers] runtime: there is no 'podman'; there is docker"]),
+    ],
+)
+def test_one_mistake_is_one_fault_and_no_fake_is_offered(config: pathlib.Path, text: str, faults: list[str]) -> None:
+    config.write_text(text + "\n")
+    _, output = run("config", "check", "--config", config)
+    lines = output.splitlines() if faults else []
+    assert len(lines) == len(faults)
+    assert all(line.endswith(fault) for line, fault in zip(lines, faults, strict=True)), output
+
+
+def test_a_start_offers_no_fake() -> None:
+    with pytest.raises(ValueError, match=r"^providers: there is no driver 'heat'; there are: local$"):
+        load_provider("heat")
 
 
 def test_the_check_of_a_sound_configuration(config: pathlib.Path) -> None:

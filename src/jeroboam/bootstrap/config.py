@@ -11,7 +11,7 @@ from oslo_config import cfg
 
 from jeroboam import settings
 from jeroboam.bootstrap import limits, policy
-from jeroboam.bootstrap.drivers import list_driver_names
+from jeroboam.bootstrap.drivers import list_driver_names, select_offered
 from jeroboam.kit.operator_file import escape_controls
 
 
@@ -39,12 +39,16 @@ def _list_driver_faults(options: cfg.ConfigOpts) -> list[str]:
     choices = (
         ("[clusters] providers", clusters.providers, list_driver_names("providers")),
         ("[clusters] coes", clusters.coes, list_driver_names("coes")),
-        ("[clusters] default_provider", [clusters.default_provider], clusters.providers),
         ("[containers] runtime", [containers.runtime], list_driver_names("runtimes")),
     )
-    return [
-        f"{option}: there is no {name!r}; there is {', '.join(known)}"
+    faults = [
+        f"{option}: there is no {name!r}; there is {', '.join(select_offered(known))}"
         for option, names, known in choices
         for name in names
         if name not in known
     ]
+    default = clusters.default_provider
+    # Where a provider is misspelt, the default is likely to be the one that was meant.
+    if default not in clusters.providers and all(name in list_driver_names("providers") for name in clusters.providers):
+        faults.append(f"[clusters] default_provider: there is no {default!r}; there is {', '.join(clusters.providers)}")
+    return faults
