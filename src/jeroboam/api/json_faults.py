@@ -28,8 +28,8 @@ def describe_json_fault(body: bytes, error: Exception) -> str:
         return "it begins with a byte order mark"
     try:
         body.decode()
-    except UnicodeDecodeError as fault:
-        return f"byte {fault.start}, 0x{body[fault.start]:02x}, is no UTF-8"
+    except UnicodeDecodeError as decode_error:
+        return f"byte {decode_error.start}, 0x{body[decode_error.start]:02x}, is no UTF-8"
     if isinstance(error, RecursionError):
         return _describe_depth(body)
     reason = str(error).removeprefix("JSON is malformed: ").partition(" - at `")[0]
