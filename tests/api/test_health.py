@@ -12,6 +12,19 @@ from tests.api.client import Client
 from tests.clock import ManualClock
 
 ELSEWHERE = "192.0.2.7"
+LOCAL_HOSTS = ("127.0.0.1", "127.0.0.2:9511", "localhost:9511", "LocalHost", "[::1]:9511", "[::ffff:127.0.0.1]")
+FOREIGN_HOSTS = (
+    "evil.example",
+    "evil.example:9511",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "192.0.2.7",
+    "[::1",
+    "evil@localhost",
+    "evil.example/@127.0.0.1",
+    "",
+    None,
+)
 AWAY = "The identity service does not answer."
 
 
@@ -34,6 +47,7 @@ def app(parts):
 
 async def detail_of(app, query="?detailed=true", *, token=None, peer=ELSEWHERE, headers=None):
     """The status, and whether the answer was a detailed one."""
+    headers = {"host": "127.0.0.1:9511"} | (headers or {})
     answer = await Client(app, "", token=token, peer=peer).get(f"/healthcheck{query}", headers=headers)
     return answer.status, answer.json()["detailed"], answer
 
@@ -64,6 +78,16 @@ async def test_each_part_has_its_state_and_none_but_the_database_is_a_503(app):
         (None, "127.0.0.1", {"x-forwarded-for": ELSEWHERE}, False),
         (None, "127.0.0.1", {"forwarded": f"for={ELSEWHERE}"}, False),
         (None, "127.0.0.1", {"via": "1.1 proxy"}, False),
+        *(
+            (None, "127.0.0.1", {f"x-forwarded-{part}": "1"}, False)
+            for part in ("host", "proto", "port", "prefix", "by")
+        ),
+        (None, "127.0.0.1", {"x-real-ip": "127.0.0.1"}, False),
+        ("admin", "127.0.0.1", {"x-forwarded-host": "cloud"}, True),
+        # The name of a page in a browser on this machine may be made to lead here.
+        *((None, "127.0.0.1", {"host": host}, False) for host in FOREIGN_HOSTS),
+        *((None, "127.0.0.1", {"host": host}, True) for host in LOCAL_HOSTS),
+        ("admin", "127.0.0.1", {"host": "evil.example"}, True),
         ("admin", "127.0.0.1", {"via": "1.1 proxy"}, True),
         # What a stranger claims does not make him local.
         (None, ELSEWHERE, {"x-forwarded-for": "127.0.0.1"}, False),
@@ -72,6 +96,7 @@ async def test_each_part_has_its_state_and_none_but_the_database_is_a_503(app):
 )
 @pytest.mark.parametrize("prefix", ["", "/container-infra"])
 async def test_who_may_see_the_details(app, prefix, token, peer, headers, is_detailed):
+    headers = {"host": "127.0.0.1:9511"} | (headers or {})
     answer = await Client(app, prefix, token=token, peer=peer).get("/healthcheck?detailed=true", headers=headers)
     assert answer.status == 200
     if is_detailed:

@@ -115,7 +115,7 @@ async def test_the_operator_s_file_overrides_defaults(parts, tmp_path, make, sto
 
 
 def test_a_policy_file_that_is_not_there_stops_the_start():
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(ValueError, match="there is no policy file /nowhere"):
         Policy({}, "/nowhere/policy.yaml")
 
 

@@ -37,7 +37,7 @@ async def refused(zun, plain):
     for answer in (await zun.get("/v1/containers"), await zun.post("/v1/containers", {"image": "busybox"})):
         assert answer.status == 503, answer.body
         reasons.add(answer.error["detail"])
-    health = await plain.get("/healthcheck?detailed")
+    health = await plain.get("/healthcheck?detailed", headers={"host": "localhost"})
     assert (health.status, health.json()["checks"]["database"]) == (503, False)
     [reason] = reasons
     return reason

@@ -92,7 +92,7 @@ async def test_a_file_that_is_not_what_it_was(zun, plain, path, how):
             assert "The database does not work: its file" in answer.error["detail"]
             assert str(path) not in answer.error["detail"]
     assert len([line for line in logs if line["log_level"] == "error"]) == 1
-    health = await plain.get("/healthcheck?detailed")
+    health = await plain.get("/healthcheck?detailed", headers={"host": "localhost"})
     assert (health.status, health.json()["checks"]["database"]) == (503, False)
 
 
@@ -101,7 +101,7 @@ async def test_a_host_whose_runtime_hangs_is_told(plain, store):
         sick = replace(builders.host(), hostname="h7", runtime_error="the runtime has not answered for 5 seconds")
         await tx.hosts.insert(sick)
     for query in ("", "?detailed"):
-        answer = await plain.get(f"/healthcheck{query}")
+        answer = await plain.get(f"/healthcheck{query}", headers={"host": "localhost"})
         assert answer.status == 200
         assert answer.json()["reasons"] == ["The runtimes of 1 of 1 hosts do not answer."]
     assert answer.json()["checks"] == {"database": True, "hosts": False}

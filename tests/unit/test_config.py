@@ -8,10 +8,14 @@ import sqlite3
 import pytest
 from typer.testing import CliRunner
 
+from jeroboam.bootstrap.drivers import load_provider
 from jeroboam.cli import app
 from jeroboam.settings import GROUPS, list_effective_options, list_faults, load, name_database, read_options
 from jeroboam.settings.database import check_database_url, mask_passwords
 from jeroboam.settings.describe import build_sample
+
+# Where oslo.config looks by itself.
+PLACES = ("jeroboam.conf", "jeroboam.conf.d/a.conf")
 
 
 @pytest.fixture
@@ -73,6 +77,18 @@ def test_all_faults_are_listed_and_a_start_names_the_first(config: pathlib.Path)
         load(config)
 
 
+@pytest.mark.security
+@pytest.mark.parametrize("place", [f"{folder}{name}" for folder in (".jeroboam/", "") for name in PLACES])
+def test_no_file_counts_but_the_one_that_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_text("[api]\nmax_limit = 7\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["jeroboam"])
+    assert load(None).api.max_limit == 1000
+
+
 @pytest.mark.parametrize("option", ["api", "keystone"])
 def test_an_address_is_read_before_anything_starts(config: pathlib.Path, option: str) -> None:
     config.write_text(f"[{option}]\nlisten = somewhere\n")
@@ -128,6 +144,56 @@ def test_a_dollar_in_a_value_is_explained_without_the_value(config: pathlib.Path
         load(config)
     config.write_text("[database]\nconnection = postgresql+asyncpg://u:pa$$word@h/n\n")
     assert load(config).database_url == "postgresql+asyncpg://u:pa$word@h/n"
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("max_limit = ${max_limit}", {"max_limit"}),
+        ("policy_file = $limits_file\nlimits_file = x${api.policy_file}", {"policy_file", "limits_file"}),
+    ],
+)
+def test_a_value_that_refers_to_itself_is_named(
+    config: pathlib.Path, command: str, text: str, options: set[str]
+) -> None:
+    config.write_text(f"[api]\n{text}\n")
+    status, output = run("config", command, "--config", config)
+    assert status == 1
+    reason = "a $ stands for another option, and this one refers to itself"
+    lines = [line.removeprefix("jeroboam: ") for line in output.splitlines()]
+    assert lines[0].startswith("[api] ")
+    assert all(reason in line for line in lines)
+    if command == "check":
+        assert {line.partition(":")[0] for line in lines} == {f"[api] {option}" for option in options}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[api]\nmax_limit = zero", "[api] max_limit: it has to be a whole number, not 'zero'"),
+        ("[api]\nmax_limit = 1.5", "[api] max_limit: it has to be a whole number, not '1.5'"),
+        ("[api]\nmax_limit =", "[api] max_limit: it has to be a whole number, not ''"),
+        ("[conductor]\nresync_seconds = soon", "[conductor] resync_seconds: it has to be a number, not 'soon'"),
+        ("[conductor]\nresync_seconds = nan", "[conductor] resync_seconds: it has to be a number, not 'nan'"),
+        ("[conductor]\nresync_seconds = 1e999", "[conductor] resync_seconds: it has to be a number, not 'inf'"),
+    ],
+)
+def test_a_number_is_asked_for_in_words(config: pathlib.Path, text: str, fault: str) -> None:
+    config.write_text(text + "\n")
+    assert list_faults(read_options(config), config) == [fault]
+
+
+@pytest.mark.security
+def test_what_a_terminal_would_obey_is_shown_as_an_escape(config: pathlib.Path) -> None:
+    config.write_text("[api]\nx\x1b[2J\u202e = 1\n[\x1b[2J]\ny = 1\n")
+    _, output = run("config", "check", "--config", config)
+    assert all(line.isprintable() for line in output.split("\n"))
+    assert r"[api] x\x1b[2J\u202e: there is no such option" in output
+    config.write_text("[docker]\nurl = \x1b[2J\u202e\n")
+    _, output = run("config", "show", "--config", config)
+    assert all(line.isprintable() for line in output.split("\n"))
+    assert r"[docker] url = \x1b[2J\u202e" in output
 
 
 @pytest.mark.parametrize(
@@ -200,6 +266,33 @@ def test_the_check_has_a_line_for_each_fault_also_of_files_and_drivers(config: p
         f"limits file {limits}: Object contains unknown field `max_nodes` - at `$.limits[0]`",
         "[clusters] providers: there is no 'lokal'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("[clusters]\nproviders = heat", ["[clusters] providers: there is no 'heat'; there is local"]),
+        (
+            "[clusters]\nproviders = local\ndefault_provider = lokal",
+            ["default_provider: there is no 'lokal'; there is local"],
+        ),
+        ("[clusters]\nproviders = fake", ["default_provider: there is no 'local'; there is fake"]),
+        ("[clusters]\nproviders = fake\ndefault_provider = fake\ncoes = fake\n[containers]\nruntime = fake", []),
+        ("[clusters]\ncoes = mesos", ["[clusters] coes: there is no 'mesos'; there is kubernetes, swarm"]),
+        ("[containers]\nruntime = podman", ["[containers] runtime: there is no 'podman'; there is docker"]),
+    ],
+)
+def test_one_mistake_is_one_fault_and_no_fake_is_offered(config: pathlib.Path, text: str, faults: list[str]) -> None:
+    config.write_text(text + "\n")
+    _, output = run("config", "check", "--config", config)
+    lines = output.splitlines() if faults else []
+    assert len(lines) == len(faults)
+    assert all(line.endswith(fault) for line, fault in zip(lines, faults, strict=True)), output
+
+
+def test_a_start_offers_no_fake() -> None:
+    with pytest.raises(ValueError, match=r"^providers: there is no driver 'heat'; there are: local$"):
+        load_provider("heat")
 
 
 def test_the_check_of_a_sound_configuration(config: pathlib.Path) -> None:

@@ -10,6 +10,7 @@ from jeroboam.domain.limits import (
     RequestedSize,
     check_limits,
     judge_request,
+    list_limit_faults,
     parse_limits,
     select_limits,
 )
@@ -131,6 +132,45 @@ def test_a_file_that_is_wrong_says_where(text, said):
     with pytest.raises(ValueError, match=r".") as wrong:
         parse_limits(yaml.safe_load(text))
     assert said in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a{999999999999}", "(" * 3000 + ")" * 3000, "[", "*"], ids=["repetition", "depth", "class", "star"]
+)
+def test_a_pattern_that_cannot_be_compiled_is_named(pattern):
+    for bounds, where in (({"cluster_name": pattern}, "cluster_name"), ({"required_labels": {"b": pattern}}, "/b")):
+        with pytest.raises(ValueError, match=rf"^limit a: .*{where}: .* is no regular expression: .+"):
+            parse_limits({"limits": [{"name": "a", **bounds}]})
+
+
+@pytest.mark.parametrize("days", [1e300, float("inf"), float("nan"), 10**9])
+def test_an_age_beyond_the_calendar_is_refused(days):
+    with pytest.raises(ValueError, match="max_age_days"):
+        parse_limits({"limits": [{"name": "a", "max_age_days": days}]})
+
+
+def test_every_fault_is_listed():
+    text = """
+    limits:
+      - {name: a, max_nodes: 3, max_nodes_per_cluster: -1, projects: [b, 5]}
+      - {name: b, cluster_name: "["}
+      - {max_nodes_per_cluster: 1}
+      - {name: b, required_labels: {x: "("}, at_max_age: delete}
+      - 5
+      - {name: c, max_nodes_per_cluster: 1}
+    """
+    faults = list_limit_faults(yaml.safe_load(text))
+    assert [fault.partition(" is no regular")[0] for fault in faults] == [
+        "Object contains unknown field `max_nodes` - at `$.limits[0]`",
+        "Expected `int` >= 0 - at `$.limits[0].max_nodes_per_cluster`",
+        "Expected `str`, got `int` - at `$.limits[0].projects[1]`",
+        "limit b: cluster_name: '['",
+        "Object missing required field `name` - at `$.limits[2]`",
+        "limit b: there are two of that name",
+        "limit b: required_labels/x: '('",
+        "limit b: at_max_age says nothing without max_age_days",
+        "Expected `object`, got `int` - at `$.limits[4]`",
+    ]
 
 
 def test_an_empty_list_allows_nothing_and_is_a_bound():

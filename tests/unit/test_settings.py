@@ -96,7 +96,7 @@ def test_a_group_has_a_field_for_each_option(group: str) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("many", "[conductor] parallel_clusters: invalid literal for int() with base 10: 'many'"),
+        ("many", "[conductor] parallel_clusters: it has to be a whole number, not 'many'"),
         ("0", "[conductor] parallel_clusters: Should be greater than or equal to 1"),
     ],
 )

@@ -1,11 +1,13 @@
 """The state folder: private to its owner, also where it was there before."""
 
 import os
+import socket
 import stat
 
 import pytest
 
 from jeroboam.bootstrap.state import StateFolder
+from jeroboam.settings import load
 
 pytestmark = pytest.mark.security
 
@@ -47,3 +49,43 @@ def test_an_open_folder_of_another_user_is_refused(tmp_path):
     with pytest.raises(ValueError, match="belongs to another user"), StateFolder(path):
         pass
     assert mode_of(path) == 0o755
+
+
+@pytest.mark.parametrize("option", ["api", "keystone"])
+def test_a_start_on_a_port_that_is_taken_leaves_nothing(tmp_path, option):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        addresses = {"api__listen": "127.0.0.1:0", "keystone__listen": "127.0.0.1:0"}
+        settings = load(None, state=str(tmp_path / "other"), **addresses | {f"{option}__listen": f"127.0.0.1:{port}"})
+        with (
+            pytest.raises(ValueError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use$"),
+            StateFolder(settings.state) as folder,
+        ):
+            folder.keystone(settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_address_for_both_is_refused_before_anything_is_written(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    settings = load(None, state=str(tmp_path / "other"), api__listen=address, keystone__listen=address)
+    with (
+        pytest.raises(ValueError, match=f"the embedded Keystone cannot listen on {address}"),
+        StateFolder(settings.state) as folder,
+    ):
+        folder.keystone(settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_an_installation_stays(tmp_path):
+    path = tmp_path / "state"
+    with StateFolder(path) as folder:
+        name = folder.installation()
+    with StateFolder(path) as folder:
+        assert folder.installation() == name
+
+
+def test_an_empty_folder_of_the_user_stays(tmp_path):
+    with StateFolder(tmp_path):
+        pass
+    assert tmp_path.is_dir()

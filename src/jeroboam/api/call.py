@@ -13,6 +13,7 @@ import msgspec
 
 from jeroboam.api.audit import AuditSubject
 from jeroboam.api.fields import FieldCheck, Schema
+from jeroboam.api.json_faults import describe_json_fault
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
 from jeroboam.domain.caller import Caller
@@ -72,8 +73,7 @@ def decode(body: bytes) -> Any:
         content = _decode(body)
         field = _find_nul(content) if _NUL in body else None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise Invalid(f"The body is not valid JSON: {reason}.", field="body") from error
+        raise Invalid(f"The body is not valid JSON: {describe_json_fault(body, error)}.", field="body") from error
     if field is not None:
         raise Invalid(f"Invalid input for field '{field}': it holds a NUL character.", field=field)
     return content

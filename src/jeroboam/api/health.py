@@ -7,6 +7,7 @@ status, so that the probes of load balancers go on working. Neighbours: `app`; b
 
 import asyncio
 import ipaddress
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -19,7 +20,8 @@ from jeroboam.kit.clock import DeadlineExceeded, run_within
 
 CHECK_SECONDS = 6.0
 # A proxy on this machine passes on requests of others.
-_FORWARDING = frozenset({"forwarded", "via", "x-forwarded-for", "x-real-ip"})
+_FORWARDING = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "x-original-host", "x-envoy-external-address"})
+_FORWARDING_PREFIX = "x-forwarded-"
 
 log = structlog.get_logger("jeroboam.api.health")
 
@@ -67,11 +69,25 @@ async def _may_see_details(head: RequestHead, parts: ApiParts) -> bool:
 
 
 def is_from_this_machine(head: RequestHead) -> bool:
-    """Whether the request came over loopback, and no proxy says that it passes it on."""
-    if head.peer is None or not _FORWARDING.isdisjoint(head.headers):
+    """Whether the request came over loopback to a loopback address, and no proxy says that it passes it on.
+
+    The name of a page that a browser on this machine shows may be made to lead here (DNS rebinding). The page could
+    then read the answer, but its name stands in the Host header.
+    """
+    if any(name in _FORWARDING or name.startswith(_FORWARDING_PREFIX) for name in head.headers):
         return False
     try:
-        address = ipaddress.ip_address(head.peer)
+        host = urlsplit(f"//{head.headers.get('host', '')}")
+    except ValueError:
+        return False
+    if host.hostname is None or "@" in host.netloc or host.path:
+        return False
+    return _is_loopback(head.peer) and (host.hostname == "localhost" or _is_loopback(host.hostname))
+
+
+def _is_loopback(text: str | None) -> bool:
+    try:
+        address = ipaddress.ip_address(text or "")
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None)

@@ -1,19 +1,20 @@
 """Who may do what: oslo.policy with a family's defaults and the operator's policy file.
 
 `app` checks the rule of a route once for each request, against the caller's own project. Handlers check again if the
-object belongs to another project. Neighbours: each family's `policies.py` holds its defaults.
+object belongs to another project. Neighbours: `policy_file` reads the file; each family's `policies.py` holds its
+defaults.
 """
 
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 
 from oslo_config import cfg
-from oslo_policy import opts
-from oslo_policy.policy import Enforcer, RuleDefault
+from oslo_policy.policy import Enforcer, RuleDefault, Rules
 
+from jeroboam.api.policy_file import find_broken_check, read_policy_file
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Forbidden
+from jeroboam.kit.controls import escape_line
 
 _CACHE_SIZE = 4096
 
@@ -22,24 +23,24 @@ class Policy:
     """The rules of one family. The operator's file is read once, at the start; a broken file stops the start."""
 
     def __init__(self, defaults: Mapping[str, str], policy_file: str | None) -> None:
+        """Without a policy file only the defaults count. Raises `ValueError` that names the file and the rule."""
+        checks = dict(defaults)
+        for name, check in ({} if policy_file is None else read_policy_file(policy_file)).items():
+            if (fault := find_broken_check(check)) is not None:
+                raise ValueError(escape_line(f'policy file {policy_file}: rule "{name}": {fault}'))
+            checks[name] = check
         conf = cfg.ConfigOpts()
         conf([], project="jeroboam", default_config_files=[], default_config_dirs=[])
-        opts.set_defaults(conf, policy_file=policy_file or "policy.yaml")
-        if policy_file is not None and not Path(policy_file).is_file():
-            raise FileNotFoundError(f"there is no policy file {policy_file}")
-        self._enforcer = Enforcer(conf, policy_file=policy_file)
+        # Without use_conf the library reads no file. Else it would look for a policy.yaml in the home and in /etc, and
+        # would read it again, sound or not, when it changes.
+        self._enforcer = Enforcer(conf, rules=Rules.from_dict(checks), use_conf=False)
         self._enforcer.suppress_default_change_warnings = True
-        conf.set_override("policy_dirs", [], group="oslo_policy")
         for name, check in defaults.items():
             self._enforcer.register_default(RuleDefault(name, check))
-        self._enforcer.load_rules()
-        # From here on no file is read: checking its age at each request costs more than the check.
-        self._enforcer.use_conf = False
         self._names = frozenset(defaults)
-        # The rules do not change any more, so decisions are cached: a check by oslo.policy costs more than the rest of
-        # a small request. Only rules that ask another service are not cached.
-        remote = any("http" in str(rule) for rule in self._enforcer.rules.values())
-        self._decide = self._ask if remote else lru_cache(maxsize=_CACHE_SIZE)(self._ask)
+        # The rules do not change any more, and none asks another service, so decisions are cached: a check by
+        # oslo.policy costs more than the rest of a small request.
+        self._decide = lru_cache(maxsize=_CACHE_SIZE)(self._ask)
 
     def __contains__(self, rule: str) -> bool:
         return rule in self._names

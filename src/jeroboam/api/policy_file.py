@@ -9,18 +9,24 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from oslo_policy.policy import Rules
+
+from jeroboam.kit.controls import escape_line
+from jeroboam.kit.operator_file import read_operator_yaml
 
 # What a check may compare: the attributes of a caller that `policy` passes on.
 _ATTRIBUTES = ("roles", "user_id", "project_id", "user_domain_id", "project_domain_id", "is_admin")
-_KINDS = ("role", "rule", "http", "https", *_ATTRIBUTES)
+_KINDS = ("role", "rule", *_ATTRIBUTES)
+# oslo.policy asks with a blocking call, which would hold up all other requests of the process.
+_REMOTE_KINDS = frozenset({"http", "https"})
 _TARGETS = ("project_id", "user_id")
 _OPERATORS = frozenset({"and", "or", "not"})
 _VARIABLE = re.compile(r"%\((.*?)\)s")
+# oslo.policy parses and asks by recursion: what these two allow together has to fit into Python's stack.
+_DEEPEST_CHECK = 20
+_LONGEST_CHAIN = 10
 _PARSER_LOG = logging.getLogger("oslo_policy._parser")
 
 Family = Mapping[str, str]
@@ -30,18 +36,18 @@ Family = Mapping[str, str]
 def read_policy_file(file: str) -> dict[str, Any]:
     """Return the rules of that YAML file. Raises `ValueError` with one line that names the file."""
     try:
-        rules = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        rules = read_operator_yaml(file)
     except FileNotFoundError as error:
-        raise ValueError(f"there is no policy file {file}") from error
+        raise ValueError(escape_line(f"there is no policy file {file}")) from error
     except OSError as error:
-        raise ValueError(f"policy file {file}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"policy file {file}: {' '.join(str(error).split())}") from error
+        raise ValueError(escape_line(f"policy file {file}: {error.strerror or error}")) from error
+    except ValueError as error:
+        raise ValueError(escape_line(f"policy file {file}: {error}")) from error
     if rules is None:
         return {}
     if not isinstance(rules, dict):
         raise ValueError(  # noqa: TRY004  (a fault of the file, not of the code)
-            f'policy file {file}: it has to be lines of "rule": "check"'
+            f'policy file {escape_line(file)}: it has to be lines of "rule": "check"'
         )
     return rules
 
@@ -70,6 +76,10 @@ def list_policy_faults(rules: Mapping[Any, Any], families: Sequence[Family]) -> 
             faults.append(f'rule "{name}": nothing asks for a rule of that name{_suggest(name, actions)}')
         if name in _follow(name, references):
             faults.append(f'rule "{name}": it refers to itself')
+        elif _is_chain_too_long(name, references):
+            faults.append(
+                f'rule "{name}": it refers to rules that refer to others, more than {_LONGEST_CHAIN} in a row'
+            )
     return faults
 
 
@@ -80,6 +90,8 @@ def find_broken_check(check: object) -> str | None:
         if not all(isinstance(token, str) for token in tokens):
             return "a check has to be text"
     elif isinstance(check, str):
+        if _is_too_deep(check):
+            return f"the check is nested more than {_DEEPEST_CHECK} deep"
         tokens = list(_split(check))
     else:
         return 'a check has to be text, as "role:admin"; "@" is everybody and "!" is nobody'
@@ -87,6 +99,19 @@ def find_broken_check(check: object) -> str | None:
         if (fault := _find_broken_token(token)) is not None:
             return fault
     return None if _is_parsed(check) else f"{check!r} cannot be parsed: look at its brackets and at and, or, not"
+
+
+def _is_too_deep(check: str) -> bool:
+    """Whether brackets and words `not` stand more than `_DEEPEST_CHECK` deep in each other."""
+    brackets = negations = 0
+    for word in check.split():
+        token = word.lstrip("(")
+        brackets += len(word) - len(token)
+        negations = negations + 1 if token.lower() == "not" else 0
+        if brackets + negations > _DEEPEST_CHECK:
+            return True
+        brackets -= len(token) - len(token.rstrip(")"))
+    return False
 
 
 def _split(check: str) -> Iterator[str]:
@@ -105,12 +130,14 @@ def _find_broken_token(token: str) -> str | None:
     kind, colon, value = token.partition(":")
     if not colon:
         return f"{token!r} is no check; checks are role:NAME, rule:NAME and ATTRIBUTE:VALUE"
+    if kind in _REMOTE_KINDS:
+        return f"{token!r} asks another service at each request, which is not supported"
     if kind not in _KINDS and not _is_literal(kind):
         near = get_close_matches(kind, _KINDS, n=1, cutoff=0.5)
         hint = f"do you mean {near[0]}?" if near else f"there are {', '.join(_KINDS)}"
         return f"{token!r} compares {kind!r}, which no caller has; {hint}"
     unknown = [name for name in _VARIABLE.findall(value) if name not in _TARGETS]
-    if unknown and kind not in {"http", "https"}:
+    if unknown:
         return f"{token!r} has %({unknown[0]})s, which no object has; there are project_id and user_id"
     return None
 
@@ -153,6 +180,14 @@ def _follow(name: str, references: Mapping[str, Sequence[str]]) -> set[str]:
             reached.add(rule)
             waiting += references.get(rule, ())
     return reached
+
+
+def _is_chain_too_long(name: str, references: Mapping[str, Sequence[str]]) -> bool:
+    """Whether more than `_LONGEST_CHAIN` rules follow each other from that rule on."""
+    level = {name}
+    for _ in range(_LONGEST_CHAIN + 1):
+        level = {reference for rule in level for reference in references.get(rule, ())}
+    return bool(level)
 
 
 def _suggest(name: object, known: Iterable[str]) -> str:

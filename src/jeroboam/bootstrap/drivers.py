@@ -3,6 +3,7 @@
 Each loader returns a class that names its contract as a base, so that the type checker compares both.
 """
 
+from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import cast
 
@@ -31,7 +32,8 @@ def load_runtime(name: str) -> type[Runtime]:
 def _load(family: str, name: str, contract: object) -> object:
     candidates = entry_points(group=f"jeroboam.{family}")
     if name not in candidates.names:
-        raise ValueError(f"{family}: there is no driver {name!r}; there are: {', '.join(sorted(candidates.names))}")
+        names = ", ".join(select_offered(sorted(candidates.names)))
+        raise ValueError(f"{family}: there is no driver {name!r}; there are: {names}")
     driver = candidates[name].load()
     if not isinstance(driver, type) or contract not in driver.__mro__:
         raise ValueError(f"{family}: the driver {name!r} does not name its contract as a base")
@@ -41,6 +43,11 @@ def _load(family: str, name: str, contract: object) -> object:
 def list_driver_names(family: str) -> list[str]:
     """Return the names of the drivers of a family: `providers`, `coes` or `runtimes`."""
     return sorted(entry_points(group=f"jeroboam.{family}").names)
+
+
+def select_offered(names: Iterable[str]) -> list[str]:
+    """Return the drivers to offer to users: a fake makes nothing, and is for tests."""
+    return [name for name in names if name != "fake"]
 
 
 def make_providers(settings: Settings, installation: str, clock: Clock) -> dict[str, Provider]:

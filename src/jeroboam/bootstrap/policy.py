@@ -9,7 +9,9 @@ from jeroboam.api.bays.policies import RULES as BAYS
 from jeroboam.api.container.policies import RULES as CONTAINER
 from jeroboam.api.container_infra.policies import RULES as CONTAINER_INFRA
 from jeroboam.api.policy_file import list_policy_faults, read_policy_file
+from jeroboam.bootstrap import limits
 from jeroboam.bootstrap.limits import read_limits
+from jeroboam.kit.controls import escape_line
 
 # As the service mounts them: one family has the rules of bays too.
 FAMILIES = (CONTAINER_INFRA | BAYS, CONTAINER)
@@ -23,7 +25,7 @@ def list_faults(file: str) -> list[str]:
         rules = read_policy_file(file)
     except ValueError as error:
         return [str(error)]
-    return [f"policy file {file}: {fault}" for fault in list_policy_faults(rules, FAMILIES)]
+    return [escape_line(f"policy file {file}: {fault}") for fault in list_policy_faults(rules, FAMILIES)]
 
 
 def check_policy(file: str) -> None:
@@ -43,12 +45,12 @@ def check_file(file: str) -> tuple[list[str], str]:
     try:
         rules = read_policy_file(file)
         if "limits" in rules:
-            names = [limit.name for limit in read_limits(file)]
-            return [], _summarize(file, "limit", names)
+            faults = limits.list_faults(file)
+            return faults, "" if faults else _summarize(file, "limit", [limit.name for limit in read_limits(file)])
     except ValueError as error:
         return [str(error)], ""
     return list_faults(file), _summarize(file, "rule", [str(name) for name in rules])
 
 
 def _summarize(file: str, noun: str, names: Sequence[str]) -> str:
-    return f"{file}: {len(names)} {noun}{'' if len(names) == 1 else 's'}: {', '.join(names)}"
+    return escape_line(f"{file}: {len(names)} {noun}{'' if len(names) == 1 else 's'}: {', '.join(names)}")

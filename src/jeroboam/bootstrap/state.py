@@ -1,8 +1,10 @@
 """The state folder: data that lasts between two starts, its lock, and files for clients. Neighbour: `service`."""
 
+import contextlib
 import fcntl
 import json
 import os
+import socket
 import stat
 import uuid
 from pathlib import Path
@@ -32,8 +34,10 @@ class StateFolder:
         self.path = path
         self._lock: int | None = None
         self._mask: int | None = None
+        self._is_new = False
 
     def __enter__(self) -> Self:
+        self._is_new = not self.path.exists()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._close_folder()
         self._close_files()
@@ -52,8 +56,13 @@ class StateFolder:
     def __exit__(self, *_: object) -> None:
         if self._mask is not None:
             os.umask(self._mask)
-        if self._lock is not None:
-            os.close(self._lock)
+        if self._lock is None:
+            return
+        if self._is_new and self.path.exists() and [path.name for path in self.path.iterdir()] == ["lock"]:
+            # Nothing was started: a folder that would only be in the way of the next try.
+            (self.path / "lock").unlink()
+            self.path.rmdir()
+        os.close(self._lock)
 
     def find_process(self) -> str | None:
         """Return the id of the process that holds the lock; None if nobody does."""
@@ -132,7 +141,11 @@ class StateFolder:
         return passwords(self.path / "passwords.json")
 
     def keystone(self, settings: Settings) -> EmbeddedKeystone:
-        """Return the embedded Keystone on its listening address, not started."""
+        """Return the embedded Keystone on its listening address, not started.
+
+        Raises `ValueError`, before anything is written, if its address or that of the API is not available.
+        """
+        _check_addresses(settings)
         host, port = parse_address(settings.keystone.listen, "[keystone] listen")
         return EmbeddedKeystone(self.path / "keystone", host=host, port=port, passwords=self.passwords())
 
@@ -150,6 +163,22 @@ class StateFolder:
         """Return the last addresses of the service; empty if it never listened."""
         path = self.path / "addresses.json"
         return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def _check_addresses(settings: Settings) -> None:
+    """Raise `ValueError` for the first address that is not available. Both are taken at once, and released."""
+    with contextlib.ExitStack() as stack:
+        for name, text, option in (
+            ("", settings.api.listen, "[api] listen"),
+            ("the embedded Keystone ", settings.keystone.listen, "[keystone] listen"),
+        ):
+            host, port = parse_address(text, option)
+            try:
+                stack.enter_context(socket.create_server((host, port), reuse_port=False))
+            except OSError as error:
+                # The library appends the address in brackets.
+                reason = (error.strerror or str(error)).partition(" (while")[0]
+                raise ValueError(f"{name}cannot listen on {host}:{port}: {reason}") from error
 
 
 def build_clouds(auth_url: str, passwords: KeystonePasswords) -> str:

@@ -11,6 +11,7 @@ import typer
 from jeroboam import settings as options
 from jeroboam.cli.help import UserCommand, build_group
 from jeroboam.cli.terminal import Config, Output, OutputFormat, State, report_errors, show_json, show_line
+from jeroboam.kit.controls import escape_line
 from jeroboam.settings.describe import build_sample
 
 configs = typer.Typer(
@@ -42,7 +43,7 @@ def show_config(output: Output = OutputFormat.TABLE, state: State = None, config
             show_json([asdict(entry) for entry in entries])
             return
         for entry in entries:
-            show_line(f"[{entry.group}] {entry.name} = {entry.value} ({entry.source})")
+            show_line(escape_line(f"[{entry.group}] {entry.name} = {entry.value} ({entry.source})"))
 
 
 @configs.command("check", cls=UserCommand)

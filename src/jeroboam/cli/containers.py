@@ -21,7 +21,6 @@ from jeroboam.cli.terminal import (
     State,
     Wait,
     console,
-    escape_controls,
     report_errors,
     show_api_command,
     show_json,
@@ -32,6 +31,7 @@ from jeroboam.cli.terminal import (
 from jeroboam.clients.container import ContainerClient
 from jeroboam.domain.errors import Permanent
 from jeroboam.kit.clock import SystemClock
+from jeroboam.kit.controls import escape_controls
 
 LOOK_SECONDS = 0.2
 _BEGINNING = frozenset({"Creating", "Created", "Restarting", "Rebuilding"})

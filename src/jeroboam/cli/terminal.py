@@ -25,17 +25,11 @@ from rich.text import Text
 from jeroboam.cli.engine import describe_engine_fault
 from jeroboam.clients.openstack import ServiceDown
 from jeroboam.domain.errors import DriverError
+from jeroboam.kit.controls import CONTROLS, LINE_CONTROLS, escape_controls, escape_line, format_code
 from jeroboam.secrets.base import KeyFileError
 
 console = Console(highlight=False, markup=False, emoji=False)
 error_console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-
-_CONTROLS = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 except tab and new line, DEL, C1
-    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # the order of writing
-    r"\u2028\u2029\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"  # other lines; what is never displayed
-)
-_LINE_CONTROLS = re.compile(rf"{_CONTROLS.pattern[:-1]}\t\n]")
 
 
 class OutputFormat(StrEnum):
@@ -64,7 +58,7 @@ def report_errors() -> Iterator[None]:
         fail(f"{error.reason}{start}")
     except DriverError as error:
         # Ours may have several lines, those of servers have one.
-        fail(describe_engine_fault(error) or _escape_line(error.reason))
+        fail(describe_engine_fault(error) or escape_line(error.reason))
     except (ValueError, OSError, KeyFileError) as error:
         fail(str(error))
 
@@ -82,12 +76,12 @@ def show_error(reason: str) -> None:
 
 def show_failure(error: DriverError | ValueError) -> None:
     """Show an error on stderr in one line. The command goes on."""
-    show_error(_escape_line(error.reason if isinstance(error, DriverError) else str(error)))
+    show_error(escape_line(error.reason if isinstance(error, DriverError) else str(error)))
 
 
 def show_line(text: str | Text = "") -> None:
     """Print a line as it stands, with control characters as their codes."""
-    console.print(_escape_styled(text, _CONTROLS) if isinstance(text, Text) else escape_controls(text), soft_wrap=True)
+    console.print(_escape_styled(text, CONTROLS) if isinstance(text, Text) else escape_controls(text), soft_wrap=True)
 
 
 def show_output(text: str) -> None:
@@ -102,11 +96,6 @@ def show_output(text: str) -> None:
     sys.stdout.write(text.encode(errors="backslashreplace").decode())
 
 
-def escape_controls(text: str) -> str:
-    """Return the text with control characters as their codes. Tabs and new lines stay."""
-    return _CONTROLS.sub(_format_code, text)
-
-
 def _escape_styled(text: Text, controls: re.Pattern[str]) -> Text:
     places = [place for match in controls.finditer(text.plain) for place in match.span()]
     if not places:
@@ -114,12 +103,8 @@ def _escape_styled(text: Text, controls: re.Pattern[str]) -> Text:
     escaped = Text(style=text.style)
     for piece in text.divide(places):
         is_control = len(piece) == 1 and controls.match(piece.plain)
-        escaped.append_text(Text(controls.sub(_format_code, piece.plain)) if is_control else piece)
+        escaped.append_text(Text(controls.sub(format_code, piece.plain)) if is_control else piece)
     return escaped
-
-
-def _format_code(match: re.Match[str]) -> str:
-    return match[0].encode("ascii", "backslashreplace").decode() if match[0] > "\x7f" else repr(match[0])[1:-1]
 
 
 def _format_json_code(match: re.Match[str]) -> str:
@@ -134,7 +119,7 @@ def show_api_command(words: Sequence[object]) -> None:
 def show_json(value: Any) -> None:
     """Print a value as JSON, with control characters as JSON's codes."""
     # Outside its strings JSON has no control character but the new line.
-    print(_CONTROLS.sub(_format_json_code, json.dumps(value, indent=2, ensure_ascii=False, default=str)))
+    print(CONTROLS.sub(_format_json_code, json.dumps(value, indent=2, ensure_ascii=False, default=str)))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, title: str = "") -> None:
@@ -155,12 +140,8 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, 
 
 def _build_cell(content: str | Text) -> Text:
     if isinstance(content, Text):
-        return _escape_styled(content, _LINE_CONTROLS)
-    return Text(_escape_line(content))
-
-
-def _escape_line(text: str) -> str:
-    return _LINE_CONTROLS.sub(_format_code, text)
+        return _escape_styled(content, LINE_CONTROLS)
+    return Text(escape_line(content))
 
 
 def _is_this_machine(address: str) -> bool:

@@ -19,7 +19,8 @@ from jeroboam.domain.errors import Forbidden
 from jeroboam.kit.words import format_count
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
-_Days = Annotated[float, msgspec.Meta(gt=0)]
+# A century: what is more has no date at its other end.
+_Days = Annotated[float, msgspec.Meta(gt=0, le=36_525)]
 _Word = Annotated[str, msgspec.Meta(min_length=1)]
 _SELECTORS = frozenset({"name", "projects", "domains", "except_projects", "at_max_age"})
 
@@ -104,41 +105,80 @@ class LimitVerdict:
     """What is allowed, and what was asked for."""
 
 
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    limits: tuple[Any, ...]
+
+
 def parse_limits(document: Any) -> tuple[Limit, ...]:
-    """Return the limits of a file: `{"limits": [...]}`. Raises `ValueError` with what is wrong, and where."""
+    """Return the limits of a file: `{"limits": [...]}`. Raises `ValueError` with the first fault, and its place."""
+    faults = list_limit_faults(document)
+    if faults:
+        raise ValueError(faults[0])
+    return tuple(msgspec.convert(entry, Limit) for entry in document["limits"])
 
-    class File(msgspec.Struct, forbid_unknown_fields=True):
-        limits: tuple[Limit, ...]
 
+def list_limit_faults(document: Any) -> list[str]:
+    """Return everything that is wrong with a file of limits, in a line each that names the limit or its place."""
     try:
-        limits = msgspec.convert(document, File).limits
+        entries = msgspec.convert(document, _File).limits
     except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from error
+        return [str(error)]
+    faults: list[str] = []
     names: set[str] = set()
-    for limit in limits:
+    for index, entry in enumerate(entries):
+        place = f"$.limits[{index}]"
+        try:
+            limit = msgspec.convert(entry, Limit)
+        except msgspec.ValidationError as error:
+            faults += _list_field_faults(entry, place) or [_place_error(error, place)]
+            continue
         if limit.name in names:
-            raise ValueError(f"limit {limit.name}: there are two of that name")
+            faults.append(f"limit {limit.name}: there are two of that name")
         names.add(limit.name)
-        _check_limit(limit)
-    return limits
+        faults += (f"limit {limit.name}: {fault}" for fault in _list_bound_faults(limit))
+    return faults
 
 
-def _check_limit(limit: Limit) -> None:
+def _list_field_faults(entry: Any, place: str) -> list[str]:
+    """Return the faults of the fields of one limit; none if only the limit as a whole is wrong."""
+    types = {field.name: field.type for field in msgspec.structs.fields(Limit)}
+    faults = []
+    for name, value in entry.items() if isinstance(entry, dict) else ():
+        if name not in types:
+            faults.append(f"Object contains unknown field `{name}` - at `{place}`")
+            continue
+        try:
+            msgspec.convert(value, types[name])
+        except msgspec.ValidationError as error:
+            faults.append(_place_error(error, f"{place}.{name}"))
+    return faults
+
+
+def _place_error(error: msgspec.ValidationError, place: str) -> str:
+    """Return the text of an error with the place in the file; msgspec names the place in the value."""
+    text, dash, inner = str(error).partition(" - at `$")
+    return f"{text} - at `{place}{inner if dash else '`'}"
+
+
+def _list_bound_faults(limit: Limit) -> Iterator[str]:
+    """Yield what is wrong with the bounds of a well-formed limit."""
     patterns = {"cluster_name": limit.cluster_name} | {
         f"required_labels/{key}": pattern for key, pattern in limit.required_labels.items()
     }
     for where, pattern in patterns.items():
         try:
             re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"limit {limit.name}: {where}: {pattern!r} is no regular expression: {error}") from error
+        except RecursionError:
+            yield f"{where}: {pattern!r} is no regular expression: it is nested too deeply"
+        except (re.error, OverflowError) as error:
+            yield f"{where}: {pattern!r} is no regular expression: {error}"
     if limit.at_max_age != "warn" and limit.max_age_days is None:
-        raise ValueError(f"limit {limit.name}: at_max_age says nothing without max_age_days")
+        yield "at_max_age says nothing without max_age_days"
     bounds = [name for name in limit.__struct_fields__ if name not in _SELECTORS]
     if all(getattr(limit, name) in (None, (), {}) for name in bounds if not name.startswith("allowed")) and all(
         getattr(limit, name) is None for name in bounds if name.startswith("allowed")
     ):
-        raise ValueError(f"limit {limit.name}: it bounds nothing; it may have {', '.join(bounds)}")
+        yield f"it bounds nothing; it may have {', '.join(bounds)}"
 
 
 def select_limits(limits: Iterable[Limit], owner: LimitOwner) -> tuple[Limit, ...]:

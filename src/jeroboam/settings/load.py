@@ -5,6 +5,7 @@ database's URL.
 """
 
 import ipaddress
+import math
 import os
 import socket
 from collections.abc import Callable, Iterable
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 
 from oslo_config import cfg
 
+from jeroboam.kit.controls import escape_line
+from jeroboam.kit.operator_file import read_operator_file
 from jeroboam.settings.database import check_database_url
 from jeroboam.settings.describe import EffectiveOption, list_effective
 from jeroboam.settings.names import list_unknown_names
@@ -32,6 +35,9 @@ from jeroboam.settings.options import (
 
 T = TypeVar("T")
 
+# How Python refuses the text of a number.
+_NO_NUMBER = ("invalid literal for int() with base 10", "could not convert string to float")
+
 
 def _group(kind: type[T], group: cfg.ConfigOpts.GroupAttr) -> T:
     """Return the group's values; a field without an option raises `cfg.NoSuchOptError`."""
@@ -46,9 +52,9 @@ def load(config: Path | None, **overrides: str | None) -> Settings:
     options = read_options(config, **overrides)
     faults = list_faults(options, config)
     if len(faults) > 1:
-        raise ValueError(f"{faults[0]} ({len(faults) - 1} more: see `jeroboam config check`)")
+        raise ValueError(escape_line(f"{faults[0]} ({len(faults) - 1} more: see `jeroboam config check`)"))
     if faults:
-        raise ValueError(faults[0])
+        raise ValueError(escape_line(faults[0]))
     return _build_settings(options)
 
 
@@ -61,9 +67,17 @@ def read_options(config: Path | None, **overrides: str | None) -> cfg.ConfigOpts
     for group, members in GROUPS.items():
         options.register_opts(members, group=None if group == "DEFAULT" else group)
     try:
-        options(args=[], project="jeroboam", default_config_files=[] if config is None else [str(config)])
-    except (cfg.Error, ValueError) as error:
-        raise ValueError(str(error)) from error
+        if config is not None:
+            read_operator_file(config)
+        # Both lists are named, or oslo.config would look for files in the home and in /etc by itself.
+        files = [] if config is None else [str(config)]
+        options(args=[], project="jeroboam", default_config_files=files, default_config_dirs=[])
+    except OSError as error:
+        raise ValueError(escape_line(f"{config}: {error.strerror or error}")) from error
+    except cfg.Error as error:
+        raise ValueError(escape_line(str(error))) from error
+    except ValueError as error:
+        raise ValueError(escape_line(f"{config}: {error}")) from error
     for name, value in overrides.items():
         if value is not None:
             group, _, option = name.rpartition("__")
@@ -100,14 +114,26 @@ def list_faults(options: cfg.ConfigOpts, config: Path | None) -> list[str]:
 def _check_value(options: cfg.ConfigOpts, group: str, member: Any) -> str | None:
     """Return the fault of one option's value, or None."""
     try:
-        getattr(options if group == "DEFAULT" else options[group], member.name)
+        value = getattr(options if group == "DEFAULT" else options[group], member.name)
     except (cfg.TemplateSubstitutionError, cfg.NoSuchOptError):
         return f"[{group}] {member.name}: a $ stands for another option; write $$ for the character"
+    except RecursionError:
+        return f"[{group}] {member.name}: a $ stands for another option, and this one refers to itself"
     except (cfg.Error, ValueError) as error:
         # The library appends the source of the value as an object.
         reason = str(error).partition(" is not valid: ")[2] or str(error)
+        if reason.startswith(_NO_NUMBER):
+            reason = f"{_describe_number(member)}, not {reason.rpartition(': ')[2]}"
         return f"[{group}] {member.name}: {reason}"
+    if value is None and isinstance(member, cfg.IntOpt | cfg.FloatOpt):
+        return f"[{group}] {member.name}: {_describe_number(member)}, not ''"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"[{group}] {member.name}: {_describe_number(member)}, not '{value}'"
     return None
+
+
+def _describe_number(member: Any) -> str:
+    return "it has to be a whole number" if isinstance(member, cfg.IntOpt) else "it has to be a number"
 
 
 def list_effective_options(config: Path | None, **overrides: str | None) -> list[EffectiveOption]:

@@ -15,8 +15,9 @@ from jeroboam.api.container_infra.routes import ROUTES
 from jeroboam.api.container_infra.shapes import Errors, Unsupported
 
 # Clients show an error's title, which is its first sentence. A dot within an address, a name or a quoted value does not
-# end it.
+# end it, nor does one in the name of an object that does not exist, which stands without quotation marks.
 _SENTENCE = re.compile(r"\.(?=\s|$)")
+_MISSING = re.compile(r"\w+ .* could not be found(?=\.$)", re.DOTALL)
 _QUOTED = re.compile(r"'[^']*'(?=[\s:;,.)]|$)")
 _RESOURCES = {
     "clustertemplates": "clustertemplates",
@@ -126,7 +127,9 @@ class ContainerInfraFamily:
 def _title(failure: Failure) -> str:
     """The first sentence, with the name of the refused field."""
     text = failure.detail
-    if (end := _SENTENCE.search(_QUOTED.sub(lambda match: "-" * len(match[0]), text))) is not None:
+    if (missing := _MISSING.match(text)) is not None:
+        text = missing[0]
+    elif (end := _SENTENCE.search(_QUOTED.sub(lambda match: "-" * len(match[0]), text))) is not None:
         text = text[: end.start()]
     name = failure.field.rpartition("/")[2]
     return text if name in text else f"{text} ({name})"

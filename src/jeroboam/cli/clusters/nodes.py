@@ -44,7 +44,7 @@ def show_node_logs(
     """
     flags = [*(["--follow"] if follow else []), *([] if tail is None else ["--tail", str(tail)])]
     container = _find_container(node, cluster, state=state, config=config)
-    _run_docker(["logs", *flags, container], show_only=show_api, state=state, config=config)
+    _run_docker(["logs", *flags, "--", container], show_only=show_api, state=state, config=config)
 
 
 def open_node_shell(
@@ -61,7 +61,7 @@ def open_node_shell(
     """
     terminal = ["--interactive", *(["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else [])]
     container = _find_container(node, cluster, state=state, config=config)
-    command = ["exec", *terminal, container, *(words or ["sh"])]
+    command = ["exec", *terminal, "--", container, *(words or ["sh"])]
     _run_docker(command, show_only=show_api, state=state, config=config)
 
 

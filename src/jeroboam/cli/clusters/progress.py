@@ -11,10 +11,11 @@ from typing import Any, Self
 
 from rich.text import Text
 
-from jeroboam.cli.terminal import console, escape_controls, show_line
+from jeroboam.cli.terminal import console, show_line
 from jeroboam.clients.container_infra import ContainerInfraClient
 from jeroboam.domain.errors import Permanent
 from jeroboam.kit.clock import Clock, SystemClock
+from jeroboam.kit.controls import escape_controls
 
 LOOK_SECONDS = 0.5
 MOST_PAGES = 100
