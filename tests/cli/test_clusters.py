@@ -224,10 +224,10 @@ async def test_a_node_is_the_container_that_the_provider_names(cli):
         node for node in json.loads(await cli("cluster nodes dev -o json")) if node["nodegroup"] == "default-worker"
     ]
     container = f"{node['name']}.{node['uuid'][:8]}"
-    assert await cli(f"cluster logs {node['name']} --tail 5 --show-api") == f"docker logs --tail 5 {container}\n"
+    assert await cli(f"cluster logs {node['name']} --tail 5 --show-api") == f"docker logs --tail 5 -- {container}\n"
     assert (
         await cli(f"cluster shell --show-api {node['uuid']} ps -ef")
-        == f"docker exec --interactive {container} ps -ef\n"
+        == f"docker exec --interactive -- {container} ps -ef\n"
     )
 
 
