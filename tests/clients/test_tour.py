@@ -322,7 +322,7 @@ def policy(installation, *arguments: str) -> tuple[int, str]:
     if arguments[0] == "explain":
         command += ["--state", installation.state, "--config", installation.config]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    return done.returncode, done.stdout
+    return done.returncode, done.stderr or done.stdout
 
 
 def test_policy_explains(installation):

@@ -121,7 +121,7 @@ def test_ports_that_are_free_taken_or_the_services_own(folder: pathlib.Path) -> 
         assert findings[0].message == "Address already in use: end what has it, or set [api] listen to another one"
         with StateFolder(settings.state):
             assert check_ports(settings)[0].message == "taken, by the service that runs on this state"
-        assert not StateFolder(settings.state).is_in_use()
+        assert StateFolder(settings.state).find_process() is None
 
 
 async def test_disks(folder: pathlib.Path) -> None:

@@ -168,7 +168,7 @@ async def _check_registry(settings: Settings) -> Finding:
 
 def check_ports(settings: Settings) -> list[Finding]:
     """Return whether the service can listen where it is to; a running one of the same state may listen there."""
-    is_running = StateFolder(settings.state).is_in_use()
+    is_running = StateFolder(settings.state).find_process() is not None
     findings = []
     for option, address in (("[api] listen", settings.api.listen), ("[keystone] listen", settings.keystone.listen)):
         fault = machine.find_port_fault(*parse_address(address, option))

@@ -68,7 +68,7 @@ class StateFolder:
         """Return the id of the process that holds the lock; None if nobody does."""
         try:
             lock = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except OSError:
             return None
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -102,20 +102,6 @@ class StateFolder:
     def exists(self) -> bool:
         """Whether an installation was ever started here."""
         return (self.path / "installation").exists()
-
-    def is_in_use(self) -> bool:
-        """Whether another process has the folder locked."""
-        try:
-            lock = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(lock)
-        return False
 
     def installation(self) -> str:
         """Return the installation's uuid, which distinguishes its objects from those of others; created once."""
