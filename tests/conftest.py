@@ -2,6 +2,7 @@
 
 import asyncio
 import pathlib
+import signal
 import subprocess
 
 import hypothesis
@@ -15,6 +16,10 @@ from jeroboam.store.migrations import upgrade
 # An example may take any time on a machine that does something else as well. A test that hangs meets pytest's limit.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+# A shell that runs the tests in the background has switched Ctrl-C off, for them and for what they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "busybox_image.sh"
 
