@@ -253,7 +253,8 @@ def main(*names: str) -> int:
     if set(names) - set(parts):
         console.print(f"the parts are {', '.join(parts)}")
         return 2
-    chosen = [parts[name] for name in names] or usual
+    # In their own order: the rows that `lists` adds would be in the way of the others.
+    chosen = [part for name, part in parts.items() if name in names] or usual
     with tempfile.TemporaryDirectory(prefix="jeroboam-bench-") as temporary:
         folder = pathlib.Path(temporary)
         state, config = folder / "state", folder / "jeroboam.conf"
