@@ -22,6 +22,7 @@ from jeroboam.bootstrap.agent import start_agent
 from jeroboam.bootstrap.api import build_api_parts
 from jeroboam.bootstrap.conductor import ConductorParts, build_conductor_gateway, start_conductor
 from jeroboam.bootstrap.context import ProcessContext, name_process
+from jeroboam.bootstrap.database import translate_faults
 from jeroboam.bootstrap.dispatch import start_dispatch
 from jeroboam.bootstrap.health import build_health_details
 from jeroboam.bootstrap.http import HttpLimits, allow_origins, serve
@@ -47,7 +48,7 @@ from jeroboam.protocol.memory import session_pair
 from jeroboam.runtimes.base import SupportsClose
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.settings import Settings, name_database, parse_address
-from jeroboam.store import Store, fault_of
+from jeroboam.store import Store
 from jeroboam.store.migrations import UnknownVersion, upgrade
 
 # Seconds for requests in progress. The whole shutdown has to fit into the promised 5 seconds.
@@ -168,14 +169,10 @@ class SingleProcess:
     async def _open_store(self, show_step: Callable[[str], None]) -> None:
         name = name_database(self._settings.database_url)
         try:
-            await upgrade(self._store.engine)
+            with translate_faults(name):
+                await upgrade(self._store.engine)
         except UnknownVersion as error:
             raise ValueError(f"{name}: {error}: start the later program") from error
-        except Exception as error:
-            reason = fault_of(error)
-            if reason is None:
-                raise
-            raise ValueError(f"{name}: the database does not work: {reason}") from error
         async with self._store.write() as tx:
             # The folder is locked and everything runs in this process, so no other process holds a lease.
             for kind in ("cluster", "workload"):
