@@ -78,6 +78,7 @@ class Service:
             "HOME": str(self.folder),
             "KUBECONFIG": str(self.folder / "kubeconfig"),
             "COLUMNS": "80",
+            "SHELL": "/bin/sh",  # python-magnumclient needs one, and a service that runs the tests has none
         }
 
 
