@@ -7,6 +7,7 @@ loaded from another one.
 
 import html.parser
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,8 @@ TOP = ("*.md", "LICENSE")
 # old names is not searched.
 HEADS = {"docs/routes.md": "hide: [toc]", "docs/decisions/0014-renames.md": "search: {exclude: true}"}
 LINKS = {"a": "href", "link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
+# How Zensical ends when a link is broken, in place of a sentence.
+STRICT = "Aborted because --strict flag is set"
 # Links that only name a place, and load nothing from it.
 NAMED = {"a"}
 
@@ -52,6 +55,18 @@ def stage_pages() -> None:
         path.write_text(f"---\n{head}\n---\n{path.read_text()}")
 
 
+def build_pages() -> list[str]:
+    """Build the site from the copies. Return what is wrong with them: what Zensical says, without its colours."""
+    shutil.rmtree(SITE, ignore_errors=True)
+    program = pathlib.Path(sys.executable).with_name("zensical")
+    command = [program, "build", "--strict", "--clean", "--config-file", ROOT / "mkdocs.yml"]
+    built = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if built.returncode == 0:
+        return []
+    text = re.sub(r"\x1b\[[0-9;]*m", "", built.stdout).rstrip()
+    return [text.partition("\nTraceback ")[0] if text.endswith(STRICT) else text]
+
+
 def list_broken(site: pathlib.Path) -> list[str]:
     """Return what is wrong with the links of a built site, a line each."""
     pages = {path.resolve(): Page(path.read_text()) for path in site.rglob("*.html") if path.name != "404.html"}
@@ -79,10 +94,7 @@ def _fault(path: pathlib.Path, tag: str, link: str, pages: dict[pathlib.Path, Pa
 def main() -> int:
     """Build the site. Return 1 with the reasons when a link is broken."""
     stage_pages()
-    shutil.rmtree(SITE, ignore_errors=True)
-    program = pathlib.Path(sys.executable).with_name("zensical")
-    built = subprocess.run([program, "build", "--strict", "--clean", "--config-file", ROOT / "mkdocs.yml"], check=False)
-    broken = ["the pages do not build"] if built.returncode else list_broken(SITE)
+    broken = build_pages() or list_broken(SITE)
     for line in broken:
         print(line, file=sys.stderr)
     if not broken:
