@@ -221,6 +221,23 @@ class OpExecutor:
         await self._runtime.stop(assignment.uuid, due_op.op.params.get("timeout"))
         return await self._runtime.start(assignment.uuid)
 
+    async def rebuild(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
+        """Make the container anew. The old one goes once the image is there, and is known by its id."""
+        uuid, old_id = assignment.uuid, self._journal.entry(assignment.uuid).observed.runtime_id
+        self._begin(uuid, due_op.op, None)
+        state = await self._find(uuid)
+        is_retry = before is not None and old_id is not None
+        if state is None or not (is_retry and state.runtime_id != old_id):
+            await self._step(assignment, "image_pulling")
+            await self._pull(assignment, due_op.op)
+            await self._step(assignment, "container_rebuilding")
+            await self._runtime.remove(uuid, force=True)
+            state = await self._runtime.create(uuid, assignment.name, assignment.spec, project=assignment.project_id)
+        if due_op.op.params.get("run") and state.started_at is None:
+            await self._step(assignment, "container_starting")
+            state = await self._runtime.start(uuid)
+        return state
+
     async def stop(self, assignment: Assignment, due_op: DueOp, _: JournalEntry | None) -> ContainerState:
         await self._step(assignment, "container_stopping")
         return await self._runtime.stop(assignment.uuid, due_op.op.params.get("timeout"))
@@ -338,6 +355,7 @@ _OPERATIONS: Mapping[OpKind, _Operation] = MappingProxyType(
         OpKind.START: OpExecutor.start,
         OpKind.STOP: OpExecutor.stop,
         OpKind.REBOOT: OpExecutor.reboot,
+        OpKind.REBUILD: OpExecutor.rebuild,
         OpKind.PAUSE: OpExecutor.pause,
         OpKind.UNPAUSE: OpExecutor.unpause,
         OpKind.KILL: OpExecutor.kill,

@@ -66,6 +66,8 @@ CONTAINER: Mapping[str, FieldTable] = {
     "POST /containers/{container}/stop": _carry_all("timeout"),
     "POST /containers/{container}/reboot": _carry_all("timeout"),
     "POST /containers/{container}/kill": _carry_all("signal"),
+    "POST /containers/{container}/rebuild": _carry_all("image image_driver"),
+    "POST /containers/{container}/resize_container": _carry_all("cpu memory"),
     "POST /containers/{container}/rename": _carry_all("name"),
     "POST /containers/{container}/execute": {
         "command": _carry(),
@@ -75,6 +77,7 @@ CONTAINER: Mapping[str, FieldTable] = {
     "POST /containers/{container}/execute_resize": _carry_all("exec_id h w"),
     "POST /containers/{container}/resize": _carry_all("h w"),
     "POST /containers/{container}/put_archive": _carry_all("path data"),
+    "DELETE /services": _carry_all("host binary"),
     "PUT /services/enable": _carry_all("host binary"),
     "PUT /services/disable": _carry_all("host binary disabled_reason"),
     "PUT /services/force_down": _carry_all("host binary forced_down"),

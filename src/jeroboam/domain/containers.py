@@ -39,6 +39,7 @@ class OpKind(StrEnum):
     UNPAUSE = "unpause"
     KILL = "kill"
     UPDATE = "update"
+    REBUILD = "rebuild"
     DELETE = "delete"
 
 
@@ -49,7 +50,7 @@ class Op:
     seq: int
     kind: OpKind
     params: dict[str, Any] = field(default_factory=dict)
-    """stop, reboot, delete: `timeout` in seconds; kill: `signal`; create: `run`; delete: `force`, `stop`."""
+    """stop, reboot, delete: `timeout` in seconds; kill: `signal`; create, rebuild: `run`; delete: `force`, `stop`."""
     request_id: str = ""
     at: dt.datetime | None = None
 
