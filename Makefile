@@ -56,6 +56,10 @@ lock: $(STAMP) ## pin the newest releases that fit pyproject.toml
 
 .PHONY: help venv check docs lock
 
+# What the set-up brings only where it is needed: compilers with Go, and PostgreSQL.
+demo kubernetes-image kubernetes-images test test-kubernetes test-long conformance-kubernetes: COMPILERS = --compilers
+test test-long fault security: DATABASE = --tests
+
 demo: install ## the main job: real clients make a real Swarm, real containers and a real Kubernetes
 	$(BIN)/python scripts/demo.py
 
@@ -63,7 +67,7 @@ demo-quick: install ## the same without Kubernetes, whose node image takes minut
 	$(BIN)/python scripts/demo.py --quick
 
 install: $(STAMP) ## all the set-up: Engine, virtual environment, node image, a small image
-	bash scripts/setup.sh
+	bash scripts/setup.sh $(COMPILERS) $(DATABASE)
 	bash scripts/busybox_image.sh
 	$(BIN)/jeroboam node-image build swarm
 	$(BIN)/jeroboam node-image build load-balancer

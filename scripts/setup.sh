@@ -1,8 +1,17 @@
 #!/bin/bash
-# What the machine needs before `make install`: a Docker Engine that answers, the programs that node images are made
-# of, and what compiles those that no package brings. Debian, as root; says one line a step, does only what is missing,
-# and is safe to run again.
+# What the machine needs: a Docker Engine that answers and the programs that node images are made of; with --compilers
+# what compiles the programs of Kubernetes' node image, with --tests the database server of the tests. Debian, as root;
+# says one line a step, does only what is missing, and is safe to run again.
 set -euo pipefail
+
+compilers='' tests=''
+for option in "$@"; do
+    case $option in
+        --compilers) compilers=yes ;;
+        --tests) tests=yes ;;
+        *) echo "set-up: there is no option $option; there is --compilers and --tests" >&2; exit 2 ;;
+    esac
+done
 
 # `su` without `-` leaves these out.
 PATH=$PATH:/usr/sbin:/sbin
@@ -14,8 +23,9 @@ wants=(
     docker.io:dockerd docker.io:docker-init docker.io:docker-proxy containerd:containerd
     containerd:containerd-shim-runc-v2 runc:runc iptables:iptables iproute2:ip busybox-static:busybox
     nftables:nft conntrack:conntrack ethtool:ethtool socat:socat ebtables:ebtables util-linux:nsenter
-    mount:mount kmod:modprobe tar:tar gcc:gcc pkg-config:pkg-config haproxy:haproxy
+    mount:mount kmod:modprobe tar:tar haproxy:haproxy
 )
+[ -z "$compilers" ] || wants+=(gcc:gcc pkg-config:pkg-config)
 
 say() { echo "set-up: $*"; }
 die() { echo "set-up: $*" >&2; exit 1; }
@@ -23,11 +33,13 @@ have() { command -v "$1" >/dev/null 2>&1; }
 answers() { [ -S "$socket" ] && ping_engine; }
 
 socket=/var/run/docker.sock
-remote=''
+remote='' systemd=''
 hosts=()
+[ -d /run/systemd/system ] && systemd=yes
 case ${DOCKER_HOST:-} in
-    '') ;;
-    unix://*) socket=${DOCKER_HOST#unix://} hosts=(--host "$DOCKER_HOST") ;;
+    '' | unix:///var/run/docker.sock | unix:///run/docker.sock) ;;
+    # systemd's Engine listens elsewhere.
+    unix://*) socket=${DOCKER_HOST#unix://} hosts=(--host "$DOCKER_HOST") systemd='' ;;
     *) remote=$DOCKER_HOST ;;
 esac
 
@@ -50,12 +62,16 @@ for want in "${wants[@]}"; do
     have "${want#*:}" || packages+=("${want%%:*}")
 done
 # Without a program of their own: what C programs are compiled with, and a library that runc is linked with.
-[ -e /usr/include/stdlib.h ] || packages+=(libc6-dev)
-if ! have pkg-config || ! pkg-config --exists libseccomp; then
-    packages+=(libseccomp-dev)
+if [ -n "$compilers" ]; then
+    [ -e /usr/include/stdlib.h ] || packages+=(libc6-dev)
+    if ! have pkg-config || ! pkg-config --exists libseccomp; then
+        packages+=(libseccomp-dev)
+    fi
 fi
-# The server is for the store's tests, which start it themselves; Debian keeps it off the PATH.
-compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
+# The tests start the server themselves; Debian keeps it off the PATH.
+if [ -n "$tests" ]; then
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
+fi
 
 if [ ${#packages[@]} -gt 0 ]; then
     mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
@@ -63,7 +79,8 @@ if [ ${#packages[@]} -gt 0 ]; then
     have apt-get || die "not Debian: install what brings ${packages[*]} first"
     say "installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    # Packages must not start services of their own: there may be no init, and the Engine is started below.
+    # Packages must not start services of their own: there may be no init, and the Engine is started below, once all
+    # that it needs is there.
     guard=/usr/sbin/policy-rc.d
     if [ ! -e "$guard" ]; then
         printf '#!/bin/sh\nexit 101\n' >"$guard"
@@ -72,34 +89,61 @@ if [ ${#packages[@]} -gt 0 ]; then
     fi
     apt-get -qq update
     apt-get -qq install -y --no-install-recommends "${packages[@]}" >/dev/null
+    for package in "${packages[@]}"; do
+        # Only their programs are used: their services need not start at the next boot either.
+        case $systemd:$package in
+            yes:haproxy | yes:postgresql) systemctl disable --quiet "$package.service" ;;
+        esac
+    done
 else
     say "programs are there"
 fi
+
+# Left by an Engine that was killed. A process that nobody has reaped counts as gone, and so does another that has its
+# number by now.
+remove_stale_pids() {
+    local left file
+    for left in docker.pid:dockerd docker/containerd/containerd.pid:containerd; do
+        file=/var/run/${left%%:*}
+        [ -f "$file" ] && ! lives "$(cat "$file")" "${left#*:}" && rm -f "$file"
+    done
+    return 0
+}
+
+has_ended() {
+    if [ -n "$systemd" ]; then systemctl is-failed --quiet docker.service; else ! kill -0 "$engine" 2>/dev/null; fi
+}
+show_log() { if [ -n "$systemd" ]; then echo "see journalctl -u docker"; else tail -n 3 "$log"; fi; }
+
+wait_for_engine() {
+    for _ in $(seq $((wait_seconds * 10))); do
+        answers && break
+        ! has_ended || die "the Docker Engine ended: $(show_log)"
+        sleep 0.1
+    done
+    answers || die "the Docker Engine did not answer within $wait_seconds s: $(show_log)"
+    say "the Docker Engine answers"
+}
 
 if [ -n "$remote" ]; then
     say "the Engine is elsewhere: $remote"
 elif answers; then
     say "the Docker Engine answers"
+elif [ "$(id -u)" != 0 ]; then
+    die "no Docker Engine answers at $socket, and only root can start one"
+elif [ -n "$systemd" ]; then
+    say "starting the Docker Engine (log: journalctl -u docker)"
+    systemctl enable --quiet --now docker.socket docker.service || die "systemd cannot start the Engine: $(show_log)"
+    wait_for_engine
 else
-    [ "$(id -u)" = 0 ] || die "no Docker Engine answers at $socket, and only root can start one"
     say "starting the Docker Engine (log: $log)"
-    # What an Engine that was killed has left. A process that nobody has reaped counts as gone, and so does another
-    # that has its number by now.
-    for left in docker.pid:dockerd docker/containerd/containerd.pid:containerd; do
-        file=/var/run/${left%%:*}
-        [ -f "$file" ] && ! lives "$(cat "$file")" "${left#*:}" && rm -f "$file"
-    done
+    remove_stale_pids
     setsid dockerd ${hosts[@]+"${hosts[@]}"} >>"$log" 2>&1 </dev/null &
     engine=$!
-    for _ in $(seq $((wait_seconds * 10))); do
-        answers && break
-        kill -0 "$engine" 2>/dev/null || die "the Docker Engine ended: $(tail -n 3 "$log")"
-        sleep 0.1
-    done
-    answers || die "the Docker Engine did not answer within $wait_seconds s: $(tail -n 3 "$log")"
-    say "the Docker Engine answers"
+    wait_for_engine
 fi
 
+[ -n "$compilers" ] || exit 0
 # What Kubernetes nodes boot from is compiled. From 1.21 on, Go fetches the release that it needs; Debian 12 has 1.19.
 compiles() { have go && [[ "$(go env GOVERSION 2>/dev/null)" =~ ^go1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= 21)); }
 venv=$(dirname "$0")/../.venv
