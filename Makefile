@@ -78,7 +78,10 @@ kubernetes-images: install ## the same for every version that there is
 run: install ## the service in the foreground, on a state of its own
 	$(BIN)/jeroboam up
 
-.PHONY: demo demo-quick install kubernetes-image run
+uninstall: ## takes all of it away, clusters too, and says what; YES=1 does not ask
+	scripts/uninstall.sh
+
+.PHONY: demo demo-quick install uninstall kubernetes-image run
 
 $(OLD)/.installed: tests/clients/requirements-2015.txt $(STAMP)
 	python3 -m venv --clear --without-pip $(OLD)
