@@ -81,7 +81,13 @@ run: install ## the service in the foreground, on a state of its own
 uninstall: ## takes all of it away, clusters too, and says what; YES=1 does not ask
 	scripts/uninstall.sh
 
-.PHONY: demo demo-quick install uninstall kubernetes-image run
+package: $(STAMP) ## a package for this release of Debian, in build/
+	scripts/package.sh
+
+test-package: package ## installs it on this machine, runs the service from it, and removes it again
+	scripts/test_package.sh $$(ls -t build/jeroboam_*.deb | head -n 1)
+
+.PHONY: package test-package demo demo-quick install uninstall kubernetes-image run
 
 $(OLD)/.installed: tests/clients/requirements-2015.txt $(STAMP)
 	python3 -m venv --clear --without-pip $(OLD)

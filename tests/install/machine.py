@@ -26,7 +26,6 @@ class Ping(http.server.BaseHTTPRequestHandler):
 socketserver.ThreadingUnixStreamServer("/var/run/docker.sock", Ping).serve_forever()
 """
 APT_GET = """\
-#!/bin/sh
 echo "apt-get $*" >>{calls}
 case "$*" in
     *install*) [ -x /usr/sbin/policy-rc.d ] && ! /usr/sbin/policy-rc.d docker start && echo guarded >>{calls} ;;
@@ -35,7 +34,6 @@ case "$*" in *docker.io*) cp {engine} {bin}/dockerd ;; esac
 true
 """
 SYSTEMCTL = """\
-#!/bin/sh
 echo "systemctl $*" >>{calls}
 case "$*" in
     is-failed*) ! {works} ;;
@@ -78,17 +76,22 @@ class Machine:
         )
         engine.chmod(0o755)
         places = {"calls": self._calls, "engine": engine, "bin": self._bin, "works": str(works).lower()}
-        for name, text in (("apt-get", APT_GET), *((("systemctl", SYSTEMCTL),) if has_systemd else ())):
-            (self._bin / name).write_text(text.format(**places))
-            (self._bin / name).chmod(0o755)
+        self.add_program("apt-get", APT_GET.format(**places))
+        if has_systemd:
+            self.add_program("systemctl", SYSTEMCTL.format(**places))
 
-    def run(self, script: pathlib.Path, *options: str, then: str = "true") -> Done:
-        """Run the script there, and then a line of the shell if it was successful."""
+    def add_program(self, name: str, text: str) -> None:
+        """Add a stand-in: a script of the shell."""
+        (self._bin / name).write_text(f"#!/bin/sh\n{text}\n")
+        (self._bin / name).chmod(0o755)
+
+    def run(self, script: pathlib.Path, *options: str, first: str = "true", then: str = "true") -> Done:
+        """Run a line of the shell there, the script, and another line if the script was successful."""
         self._calls.write_text("")
         folders = [folder for folder in EMPTY if pathlib.Path(folder).is_dir()]
         before = [f"mount -t tmpfs none {folder}" for folder in folders]
         before += ["mkdir -p /run/systemd/system"] if self._has_systemd else []
-        line = " && ".join([*before, f'export PATH={self._bin} && bash {script} "$@" && {then}'])
+        line = " && ".join([*before, f'export PATH={self._bin} && {first} && bash {script} "$@" && {then}'])
         done = subprocess.run(
             [
                 *"unshare --map-root-user --mount --pid --mount-proc --fork --kill-child sh -c".split(),
