@@ -106,7 +106,9 @@ async def test_what_goes_in_comes_out(runtime: Runtime, busybox: str) -> None:
     assert stat.name == path.rpartition("/")[2]
     reading = await runtime.read_archive(uuid, path)
     with tarfile.open(fileobj=io.BytesIO(await read_all(reading))) as archive:
-        assert archive.extractfile("note").read() == b"x" * LARGE
+        note = archive.extractfile("note")
+        assert note is not None
+        assert note.read() == b"x" * LARGE
     assert (await reading.wait_closed()).reason is CloseReason.ENDED
     await reading.close()
 

@@ -36,6 +36,8 @@ class ApiOptions:
     """The largest body of a request, in octets."""
     max_upload: int
     """The largest body of a request that is handed on in pieces, in octets."""
+    cors_origins: tuple[str, ...]
+    """Sites whose pages may use the API from a browser; `*` is any."""
     parallel_requests: int
     """Requests of one project that are answered in parallel; further ones wait."""
     heat_views: bool

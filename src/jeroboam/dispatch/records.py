@@ -119,10 +119,12 @@ class DispatchRecords:
             observed = replace(report.observed, reported_at=tx.now)
             if _is_gone(container, report):
                 await tx.containers.remove({"uuid": container.uuid})
+                await tx.container_actions.close_deleted(container, tx.now)
                 await self._notify(tx, container, "container.delete")
                 return False
             updated_container = states.project_container(replace(container, observed=observed))
             await tx.containers.update(replace(updated_container, updated_at=tx.now))
+            await tx.container_actions.close_ended(container, updated_container, tx.now)
             if not states.pending_ops_of(updated_container) and container.ops:
                 await self._notify(tx, updated_container, f"container.{container.ops[-1].kind}")
         return True

@@ -23,7 +23,7 @@ from jeroboam.api.container.fields import (
     view,
 )
 from jeroboam.api.container.fitting import check_hosts, check_limits, has_requirements
-from jeroboam.api.container.lookup import container_of, container_to_change, flag_of, record_op
+from jeroboam.api.container.lookup import container_of, container_to_change, flag_of, record_action, record_op
 from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NeedsNewerVersion, RegistryNotFound, RequestedHostNotFound
 from jeroboam.api.fields import InvalidField, read_fields
@@ -102,6 +102,7 @@ async def create(call: Call) -> Answer:
         )
         container = replace(container, updated_at=None)
         await tx.containers.insert(container)
+        await record_action(tx, call, container)
         tx.hint("container", container.uuid)
     body = single(container, call)
     return reply(body, 202, ("Location", body["links"][0]["href"]))

@@ -6,8 +6,19 @@ same data.
 
 from collections.abc import Mapping
 
-from jeroboam.api.call import NEWEST, Handler, Route
-from jeroboam.api.container import absent, actions, containers, fields, hosts, quotas, shapes
+from jeroboam.api.call import NEWEST, SOCKET, Handler, Route
+from jeroboam.api.container import (
+    absent,
+    actions,
+    archives,
+    container_actions,
+    containers,
+    fields,
+    hosts,
+    interactive,
+    quotas,
+    shapes,
+)
 from jeroboam.api.fields import FieldCheck, Schema, body_of, flag, text
 from jeroboam.api.wire import list_arguments
 from jeroboam.domain.containers import Container, OpKind
@@ -124,14 +135,85 @@ _ACTIONS = (
     Route(
         method="POST",
         path=f"{_ONE}/execute",
-        handler=actions.execute,
+        handler=interactive.execute,
         rule="container:execute",
-        query={**_ALL, **actions.EXECUTE},
-        body=_or_null(actions.EXECUTE),
+        query={**_ALL, **interactive.EXECUTE},
+        body=_or_null(interactive.EXECUTE),
         body_needed=False,
         answer=shapes.Executed,
-        refusals=(501,),
-        differs="`run=true` only (else 501: not there yet); a command has 5 seconds",
+        differs="a command has 5 seconds; with `run=false` it starts when its WebSocket is opened",
+    ),
+    Route(
+        method="POST",
+        path=f"{_ONE}/execute_resize",
+        handler=interactive.execute_resize,
+        rule="container:execute_resize",
+        query={**_ALL, **interactive.EXECUTE_RESIZE},
+        body=_or_null(interactive.EXECUTE_RESIZE),
+        body_needed=False,
+    ),
+    Route(
+        method="GET",
+        path=f"{_ONE}/attach",
+        handler=interactive.attach,
+        rule="container:attach",
+        query=_ALL,
+        answer=str,
+        differs="the token is good once and for five minutes, where Zun's has no end",
+    ),
+    Route(
+        method="POST",
+        path=f"{_ONE}/resize",
+        handler=interactive.resize,
+        rule="container:resize",
+        query={**_ALL, **interactive.RESIZE},
+        body=_or_null(interactive.RESIZE),
+        body_needed=False,
+    ),
+    Route(
+        method=SOCKET,
+        path=f"{_ONE}/websocket",
+        handler=interactive.connect,
+        rule=None,
+        is_open=True,
+        query=interactive.CONNECT,
+    ),
+    Route(
+        method="GET",
+        path=f"{_ONE}/get_archive",
+        handler=archives.get_archive,
+        rule="container:get_archive",
+        query={**_ALL, **archives.PATH},
+        answer=shapes.Archive,
+        differs="of any size, never held in memory; before 1.25, where the archive is text, 16 MiB at most",
+    ),
+    Route(
+        method="POST",
+        path=f"{_ONE}/put_archive",
+        handler=archives.put_archive,
+        rule="container:put_archive",
+        query={**_ALL, **archives.PATH},
+        body=archives.BODY,
+        upload=True,
+        refusals=(413,),
+        differs="of any size, never held in memory; compressed archives and sparse files are a 400",
+    ),
+    Route(
+        method="GET",
+        path=f"{_ONE}/container_actions",
+        handler=container_actions.index,
+        rule="container:actions",
+        query=_ALL,
+        answer=shapes.ActionList,
+        differs="kept as long as events are, also when the container is gone; `message` says the reason",
+    ),
+    Route(
+        method="GET",
+        path=f"{_ONE}/container_actions/{{request}}",
+        handler=container_actions.show,
+        rule="container:actions",
+        query=_ALL,
+        answer=shapes.ActionWithEvents,
     ),
     Route(
         method="GET",
