@@ -35,3 +35,4 @@ for path in .venv .venv-2015 .venv-audit .venv-docs build .mypy_cache .ruff_cach
     [ ! -e "$path" ] || { rm -r "$path"; echo "removed $PWD/$path"; }
 done
 find . -name __pycache__ -prune -exec rm -r {} +
+echo "removed __pycache__ in $PWD"

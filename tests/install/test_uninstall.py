@@ -93,6 +93,7 @@ async def test_nothing_of_ours_is_left_and_each_thing_is_named(tmp_path):
             "set-up: nothing was done here",
             f"removed {checkout.path}/.venv",
             f"removed {checkout.path}/build",
+            f"removed __pycache__ in {checkout.path}",
         ]
         assert checkout.calls.read_text().splitlines() == [
             "systemctl disable --quiet --now jeroboam.service",
