@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.kit.extras import describe_missing_extra
 
 T = TypeVar("T")
 
@@ -194,7 +195,7 @@ def _open_session(service: str, clouds: Path | None) -> tuple[KeystoneSession, C
 
         from jeroboam.clients.openstack_transport import BoundedAdapter, build_session  # noqa: PLC0415
     except ImportError as error:
-        raise Permanent("openstacksdk is not installed: install jeroboam with its extra `clients`") from error
+        raise Permanent(describe_missing_extra("openstacksdk, which logs in,", "clients")) from error
     transport = BoundedAdapter()
     constructor: Any = partial(build_session, transport)
     if clouds is None:
