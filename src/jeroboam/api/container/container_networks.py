@@ -4,7 +4,13 @@ from collections.abc import Sequence
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container.lookup import container_of
-from jeroboam.api.container.shapes import NetworkAddress, NetworkList, NetworkOfOneAddress, NetworkOfPort
+from jeroboam.api.container.shapes import (
+    NetworkAddress,
+    NetworkAddressList,
+    NetworkList,
+    NetworkOfOneAddress,
+    NetworkOfPort,
+)
 from jeroboam.domain.containers import Address
 
 SINCE = 13
@@ -16,8 +22,11 @@ async def index(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         container = await container_of(tx, call, "container:get_one_all_projects")
     addresses = container.observed.addresses
-    by_port = call.version >= BY_PORT_SINCE
-    body: NetworkList = {"networks": _list_ports(addresses) if by_port else _list_addresses(addresses)}
+    body: NetworkList | NetworkAddressList
+    if call.version >= BY_PORT_SINCE:
+        body = {"networks": _list_ports(addresses)}
+    else:
+        body = {"networks": _list_addresses(addresses)}
     return reply(body)
 
 

@@ -268,7 +268,7 @@ _ACTIONS = (
         handler=container_networks.index,
         rule="container:network_list",
         query=_ALL,
-        answer=shapes.NetworkList,
+        answer=(shapes.NetworkList, shapes.NetworkAddressList),
         since=container_networks.SINCE,
     ),
     Route(

@@ -75,9 +75,15 @@ class NetworkOfPort(TypedDict):
 
 
 class NetworkList(TypedDict):
-    """The networks of a container."""
+    """The networks of a container, from version 1.18 on."""
 
-    networks: list[NetworkOfOneAddress] | list[NetworkOfPort]
+    networks: list[NetworkOfPort]
+
+
+class NetworkAddressList(TypedDict):
+    """The addresses of a container, as versions 1.13 to 1.17 show them."""
+
+    networks: list[NetworkOfOneAddress]
 
 
 class PathStatShape(TypedDict):
