@@ -20,6 +20,11 @@ PARAMETERS = ("container", "request", "capsule", "image", "network", "registry")
     [
         ({"nets": [{"network": "n"}]}, "nets", "docker cannot do it: a container cannot be attached"),
         ({"mounts": [{"source": "v", "destination": "/d"}]}, "mounts", "volumes cannot be mounted yet"),
+        ({"mounts": [{"type": "bind", "source": "eA==", "destination": "d"}]}, "mounts/destination", "absolute path"),
+        ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/a/../b"}]}, "mounts/destination", "absolute"),
+        ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/"}]}, "mounts/destination", "absolute path"),
+        ({"mounts": [{"type": "bind", "source": "no base64", "destination": "/d"}]}, "mounts/source", "base64"),
+        ({"mounts": [{"type": "bind", "size": 1, "destination": "/d"}]}, "mounts", "content"),
         ({"security_groups": ["web"]}, "security_groups", "nothing filters the traffic of containers yet"),
         ({"auto_heal": True}, "auto_heal", "lost containers are not recreated yet"),
         ({"cpu_policy": "dedicated"}, "cpu_policy", "docker takes shared only: cores are shared"),

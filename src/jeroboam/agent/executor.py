@@ -72,6 +72,11 @@ def merge_state(state: ContainerState | None, last: ContainerObserved) -> Contai
     )
 
 
+def _lacks_files(state: ContainerState, assignment: Assignment) -> bool:
+    """Whether the container may lack files that it is created with: an earlier attempt did not get further."""
+    return state.started_at is None and bool(assignment.spec.mounts)
+
+
 class OpExecutor:
     """Carries ops out. `tell` receives reports, and drops a report that repeats the last one."""
 
@@ -168,7 +173,8 @@ class OpExecutor:
     async def create(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
         state = await self._find(assignment.uuid) if before is not None else None
         self._begin(assignment.uuid, due_op.op, None)
-        state = state or await self._make(assignment, due_op.op)
+        if state is None or _lacks_files(state, assignment):
+            state = await self._make(assignment, due_op.op)
         if due_op.op.params.get("run") and state.started_at is None:
             await self._step(assignment, "container_starting")
             state = await self._runtime.start(assignment.uuid)
@@ -227,7 +233,10 @@ class OpExecutor:
         self._begin(uuid, due_op.op, None)
         state = await self._find(uuid)
         is_retry = before is not None and old_id is not None
-        if state is None or not (is_retry and state.runtime_id != old_id):
+        if state is not None and is_retry and state.runtime_id != old_id:
+            if _lacks_files(state, assignment):
+                state = await self._make(assignment, due_op.op)
+        else:
             await self._step(assignment, "image_pulling")
             await self._pull(assignment, due_op.op)
             await self._step(assignment, "container_rebuilding")

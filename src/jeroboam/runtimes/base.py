@@ -101,7 +101,7 @@ class Runtime(Protocol):
     async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
         """Create the container without starting it, on the network of its project.
 
-        An existing container is returned unchanged.
+        An existing container is returned unchanged; if it was never started, the files of its mounts are written again.
         """
         ...
 

@@ -27,6 +27,16 @@ async def test_create(rig: Rig, stage, after):
     assert len(rig.runtime.containers) == 1
 
 
+async def test_files_are_written_again_by_the_next_agent(rig: Rig):
+    await rig.start()
+    rig.hold("create", after=True)
+    mount = {"type": "bind", "source": "eA==", "destination": "/d"}
+    await rig.assign(assignment(CREATE, mounts=(mount,)))
+    await crash(rig, "create", after=True)
+    assert rig.last().state is RuntimeState.RUNNING
+    assert rig.count("create") == 2
+
+
 async def test_create_of_what_has_ended_meanwhile_does_not_run_it_twice(rig: Rig):
     await rig.start()
     rig.hold("start", after=True)

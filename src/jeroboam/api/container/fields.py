@@ -279,7 +279,7 @@ FIELDS = (
     ContainerField(
         name="mounts",
         check=checks.MOUNTS,
-        effect={DOCKER: refuse("volumes cannot be mounted yet")},
+        effect=docker("files with their content (`bind`); volumes are refused yet"),
         usable_since=11,
     ),
     ContainerField(name="created_at", type=str | None, show=lambda container, _: stamp(container.created_at)),
