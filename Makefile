@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 OLD   := .venv-2015
 AUDIT := .venv-audit
 DOCS  := .venv-docs
+TEMPEST := .venv-tempest
 
 BUILD := nice $(BIN)/jeroboam node-image build kubernetes
 # The newest last: it is the one without a version.
@@ -126,6 +127,15 @@ fault: install ## kills the service and takes its Engine away, at many moments
 # FOCUS='a regular expression' runs only tests with such names.
 conformance-kubernetes: install ## upstream's conformance suite against a cluster of ours: half an hour, and as long to make it once
 	$(BIN)/python scripts/conformance_kubernetes.py $(if $(FOCUS),--focus='$(FOCUS)') $(if $(CACHE),--cache='$(CACHE)')
+
+$(TEMPEST)/.installed: tests/clients/requirements-tempest.txt $(STAMP)
+	python3 -m venv --clear --without-pip $(TEMPEST)
+	$(BIN)/uv pip sync --quiet --python $(TEMPEST)/bin/python tests/clients/requirements-tempest.txt
+	touch $@
+
+# SUITE='zun at 1.24' runs one of them.
+conformance: install $(TEMPEST)/.installed ## Tempest's suites of Zun and of Magnum: half an hour
+	$(BIN)/python scripts/conformance_tempest.py $(TEMPEST) $(if $(SUITE),--focus='$(SUITE)')
 
 # In an environment of their own: pip-audit asks PyPI, and neither is any of the service's business.
 $(AUDIT)/.installed: requirements.lock

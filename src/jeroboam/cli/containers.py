@@ -43,7 +43,7 @@ ContainerArgument = Annotated[str, typer.Argument(metavar="CONTAINER", help="Nam
 _HINTS = {
     "-d --detach": "a container always runs in the background",
     "-p --publish --publish-all -P": "no port is published; `jeroboam ps` shows the address of the container",
-    "-i -t --interactive --tty": "a terminal and input are not there yet",
+    "-i -t --interactive --tty": "`openstack appcontainer exec --interactive` has a terminal",
 }
 
 
