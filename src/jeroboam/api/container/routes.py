@@ -226,6 +226,7 @@ _ACTIONS = (
         rule="container:logs",
         query={**_ALL, **actions.LOGS},
         answer=str,
+        differs="`follow=true` (ours) answers in plain text, as it is printed, until the container ends",
     ),
     Route(
         method="GET",
