@@ -134,7 +134,7 @@ $(TEMPEST)/.installed: tests/clients/requirements-tempest.txt $(STAMP)
 	touch $@
 
 # SUITE='zun at 1.24' runs one of them.
-conformance: install $(TEMPEST)/.installed ## Tempest's suites of Zun and of Magnum: half an hour
+conformance: install $(TEMPEST)/.installed ## Tempest's suite of Zun, at three versions: a quarter of an hour
 	$(BIN)/python scripts/conformance_tempest.py $(TEMPEST) $(if $(SUITE),--focus='$(SUITE)')
 
 # In an environment of their own: pip-audit asks PyPI, and neither is any of the service's business.

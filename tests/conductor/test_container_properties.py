@@ -102,7 +102,9 @@ hints, places = st.sampled_from([1, 0, 2]), st.integers(0, 12)
 kills = st.one_of(
     st.builds(Kill, places),
     st.builds(
-        KillInCall, st.sampled_from(["pull", "create", "start", "stop", "kill", "pause", "unpause", "remove"]), st.booleans()
+        KillInCall,
+        st.sampled_from(["pull", "create", "start", "stop", "kill", "pause", "unpause", "remove"]),
+        st.booleans(),
     ),
 )
 wishes = st.builds(Wish, st.integers(0, len(ACTIONS) - 1), hints)
@@ -147,7 +149,7 @@ class Service:
             parallel=8,
             resync_seconds=RESYNC_SECONDS,
         )
-        records = DispatchRecords(self._store, ids=RandomIds(), dispatcher="d1")
+        records = DispatchRecords(self._store, ids=RandomIds(), dispatcher="d1", heal_seconds=600)
         self._dispatcher = Dispatcher(records, bus=self._bus, clock=self._clock, resync=RESYNC_SECONDS)
         self._journal = Journal(self._folder / "agent.db")
         agent = Agent(

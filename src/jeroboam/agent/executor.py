@@ -68,6 +68,8 @@ def merge_state(state: ContainerState | None, last: ContainerObserved) -> Contai
         addresses=state.addresses,
         ports=state.ports,
         hostname=state.hostname,
+        command=state.command,
+        entrypoint=state.entrypoint,
         health=state.health,
     )
 

@@ -169,6 +169,9 @@ class ContainerObserved:
     addresses: tuple[Address, ...] = ()
     ports: tuple[int, ...] = ()
     hostname: str | None = None
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    """What runs, of the container's own wish or of its image."""
     health: str | None = None
     reported_at: dt.datetime | None = None
 

@@ -246,6 +246,16 @@ def will_run(container: Container) -> bool:
     return runs
 
 
+def needs_healing(before: Container, after: Container) -> bool:
+    """Whether the container was lost on its host between the two reports, and is to be made anew.
+
+    What could not be made anew stays lost: it is not tried again and again.
+    """
+    was_there, is_gone = before.observed.state is not RuntimeState.ABSENT, after.observed.state is RuntimeState.ABSENT
+    by_itself = after.observed.seq == before.observed.seq and not pending_ops_of(after)
+    return after.spec.auto_heal and not after.spec.auto_remove and was_there and is_gone and by_itself
+
+
 def ask_container(
     container: Container, kind: OpKind, *, now: dt.datetime, seconds: float, request_id: str, **params: Any
 ) -> Container:

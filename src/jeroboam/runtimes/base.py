@@ -64,6 +64,9 @@ class ContainerState:
     addresses: tuple[Address, ...] = ()
     ports: tuple[int, ...] = ()
     hostname: str | None = None
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    """What runs: of the image, where the spec does not say."""
     health: str | None = None
 
 

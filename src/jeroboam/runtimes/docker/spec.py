@@ -140,6 +140,8 @@ def read_state(details: Mapping[str, Any]) -> ContainerState:
         addresses=_read_addresses(details.get("NetworkSettings") or {}),
         ports=_read_ports(config.get("ExposedPorts") or {}),
         hostname=config.get("Hostname") or None,
+        command=tuple(config.get("Cmd") or ()),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
         health=(state.get("Health") or {}).get("Status"),
     )
 
