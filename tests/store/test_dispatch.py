@@ -1,6 +1,7 @@
 """Dispatch on a real store with rows in it that cannot be read: they cost their own host or container, and no other."""
 
 import asyncio
+import datetime as dt
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from structlog.testing import capture_logs
 
 from jeroboam.dispatch.records import DispatchRecords
 from jeroboam.dispatch.sessions import RESYNC_SECONDS, Dispatcher
+from jeroboam.domain.container_actions import ContainerAction
 from jeroboam.domain.containers import ContainerObserved, OpKind, RuntimeState
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.kit.ids import RandomIds
@@ -188,6 +190,30 @@ async def test_a_lost_container_is_made_anew_if_it_is_wished(rig, auto_heal, obs
         actions = await tx.container_actions.list_newest_first(lost.uuid, 10)
     assert [(op.kind, op.params) for op in row.ops] == ([(OpKind.REBUILD, {"run": True})] if healed else [])
     assert [action.action for action in actions] == (["rebuild"] if healed else [])
+
+
+@pytest.mark.parametrize(("seconds", "action", "run"), [(1, "create", True), (60, "create", False), (1, "stop", False)])
+async def test_a_container_that_was_removed_while_it_ran_runs_again(rig, seconds, action, run):
+    host = rig.hosts[0]
+    spec = replace(rig.containers[0].spec, auto_heal=True)
+    async with rig.store.write() as tx:
+        ended = ContainerObserved(seq=1, state=RuntimeState.EXITED, finished_at=tx.now - dt.timedelta(seconds=seconds))
+        lost = builders.container(name="lost", host_id=host.uuid, host=host.hostname, spec=spec, observed=ended)
+        await tx.containers.insert(lost)
+        wish = ContainerAction(
+            container_id=lost.uuid,
+            request_id="req-1",
+            seq=1,
+            action=action,
+            project_id="p1",
+            user_id="u1",
+            start_time=tx.now,
+        )
+        await tx.container_actions.insert(wish)
+    await report_to(rig.store, lost, state=RuntimeState.ABSENT)
+    async with rig.store.read() as tx:
+        [op] = (await tx.containers.get(lost.uuid)).ops
+    assert op.params == {"run": run}
 
 
 async def test_what_cannot_be_made_anew_stays_lost(rig):

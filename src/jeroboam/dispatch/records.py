@@ -1,5 +1,6 @@
 """What dispatch reads from the store and writes to it: assignments, hosts and observations."""
 
+import datetime as dt
 from dataclasses import replace
 
 from jeroboam.dispatch.ports import HostSession
@@ -11,6 +12,8 @@ from jeroboam.kit.ids import Ids
 from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport
 from jeroboam.store import Store, Transaction
 
+JUST = dt.timedelta(seconds=10)
+"""The longest time between the end of a container and its loss, if both have the same cause."""
 AGENT_BINARY = "jeroboam-agent"
 # A host whose agent has not reported its facts yet.
 _UNKNOWN = HostFacts(hostname="", cpus=0, mem_total=0, disk_total=0)
@@ -143,7 +146,7 @@ class DispatchRecords:
             now=tx.now,
             seconds=self._heal_seconds,
             request_id=request_id,
-            run=states.will_run(before),
+            run=states.will_run(before) or await self._has_just_ended(tx, before),
         )
         await tx.containers.update(healed)
         action = ContainerAction(
@@ -157,6 +160,14 @@ class DispatchRecords:
         )
         await tx.container_actions.insert(action)
         tx.hint("dispatch", f"{healed.host_id}/{healed.uuid}")
+
+    async def _has_just_ended(self, tx: Transaction, container: Container) -> bool:
+        """Whether the container ran until a moment ago and nobody asked for its end: its removal has ended it."""
+        finished_at = container.observed.finished_at
+        if finished_at is None or tx.now - finished_at > JUST:
+            return False
+        last_actions = await tx.container_actions.list_newest_first(container.uuid, 1)
+        return not any(action.action in {OpKind.STOP, OpKind.KILL} for action in last_actions)
 
     async def _notify(self, tx: Transaction, container: Container, event: str) -> None:
         payload = {"container": container.uuid, "project_id": container.project_id, "status": container.status}

@@ -202,13 +202,7 @@ FIELDS = (
     ContainerField(
         name="security_groups",
         check=strings(),
-        effect={
-            DOCKER: refuse(
-                "nothing filters the traffic of containers yet; `default` alone is what every container has: its "
-                "project reaches it and no other, and it reaches the world",
-                carries=(("default",),),
-            )
-        },
+        effect={DOCKER: refuse("nothing filters traffic yet; `default` is what all have", carries=(("default",),))},
         type=tuple[str, ...],
         sortable=False,
     ),
