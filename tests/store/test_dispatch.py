@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from jeroboam.dispatch.records import DispatchRecords
 from jeroboam.dispatch.sessions import RESYNC_SECONDS, Dispatcher
 from jeroboam.domain.container_actions import ContainerAction
-from jeroboam.domain.containers import ContainerObserved, OpKind, RuntimeState
+from jeroboam.domain.containers import ContainerObserved, Op, OpKind, RuntimeState, Status
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.kit.ids import RandomIds
 from jeroboam.protocol import VERSION, Assignment, Assignments, ContainerForgotten, ContainerReport, Hello, HostReport
@@ -214,6 +214,24 @@ async def test_a_container_that_was_removed_while_it_ran_runs_again(rig, seconds
     async with rig.store.read() as tx:
         [op] = (await tx.containers.get(lost.uuid)).ops
     assert op.params == {"run": run}
+
+
+@pytest.mark.parametrize(("failed_op", "image"), [(None, "old"), (OpKind.REBUILD, "new")])
+async def test_a_rebuild_that_has_not_touched_the_container_is_taken_back(rig, failed_op, image):
+    host = rig.hosts[0]
+    spec = replace(rig.containers[0].spec, image="new")
+    rebuild = Op(seq=2, kind=OpKind.REBUILD, params={"run": True, "former": {"image": "old"}})
+    seen = ContainerObserved(seq=1, state=RuntimeState.RUNNING)
+    wished = builders.container(
+        name="wished", host_id=host.uuid, host=host.hostname, spec=spec, observed=seen, ops=(rebuild,)
+    )
+    async with rig.store.write() as tx:
+        await tx.containers.insert(wished)
+    await report_to(rig.store, wished, seq=2, error="no such image", error_seq=2, failed_op=failed_op)
+    async with rig.store.read() as tx:
+        row = await tx.containers.get(wished.uuid)
+    assert (row.spec.image, row.status_reason) == (image, "no such image")
+    assert row.status is (Status.RUNNING if failed_op is None else Status.ERROR)
 
 
 async def test_what_cannot_be_made_anew_stays_lost(rig):

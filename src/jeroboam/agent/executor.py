@@ -340,7 +340,10 @@ class OpExecutor:
         # A container that could not be started stays: its owner can read, change, start or delete it.
         state = await self._find(assignment.uuid)
         last = self._journal.entry(assignment.uuid).observed
-        observed = replace(merge_state(state, last), error=reason, error_seq=op.seq, failed_op=op.kind)
+        # A rebuild that has not come as far as the container leaves it as it was.
+        is_untouched = op.kind is OpKind.REBUILD and state is not None and state.runtime_id == last.runtime_id
+        failed_op = None if is_untouched else op.kind
+        observed = replace(merge_state(state, last), error=reason, error_seq=op.seq, failed_op=failed_op)
         await self._close(assignment.uuid, op, observed)
 
     async def _end_done(self, uuid: str, op: Op, observed: ContainerObserved) -> None:

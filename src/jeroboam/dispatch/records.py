@@ -131,7 +131,10 @@ class DispatchRecords:
             if states.needs_healing(container, updated_container):
                 await self._heal(tx, container, updated_container)
                 return True
-            await tx.containers.update(replace(updated_container, updated_at=tx.now))
+            final_container = states.take_back_rebuild(container, updated_container)
+            if final_container is not updated_container:
+                tx.hint("dispatch", f"{host_id}/{container.uuid}")
+            await tx.containers.update(replace(final_container, updated_at=tx.now))
             await tx.container_actions.close_ended(container, updated_container, tx.now)
             if not states.pending_ops_of(updated_container) and container.ops:
                 await self._notify(tx, updated_container, f"container.{container.ops[-1].kind}")

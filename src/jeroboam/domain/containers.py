@@ -51,7 +51,10 @@ class Op:
     seq: int
     kind: OpKind
     params: dict[str, Any] = field(default_factory=dict)
-    """stop, reboot, delete: `timeout` in seconds; kill: `signal`; create, rebuild: `run`; delete: `force`, `stop`."""
+    """stop, reboot, delete: `timeout` in seconds; kill: `signal`; create, rebuild: `run`; delete: `force`, `stop`.
+
+    rebuild: `former`, the values of what it changes.
+    """
     request_id: str = ""
     at: dt.datetime | None = None
 
