@@ -36,7 +36,8 @@ async def test_rebuild_from_another_image(zun, box, store):
     shown = (await zun.get(f"/v1/containers/{box.uuid}")).json()
     assert (shown["status"], shown["task_state"], shown["image"]) == ("Rebuilding", "container_rebuilding", "alpine")
     [op] = await ops_of(store, box.uuid)
-    assert (op.kind, op.params) == (OpKind.REBUILD, {"run": True, "former": {"image": "busybox", "image_driver": "docker"}})
+    former = {"image": "busybox", "image_driver": "docker"}
+    assert (op.kind, op.params) == (OpKind.REBUILD, {"run": True, "former": former})
     await end_all(store, box.uuid)
     assert (await zun.get(f"/v1/containers/{box.uuid}")).json()["status"] == "Running"
 
