@@ -7,6 +7,7 @@ serve live requests.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -53,6 +54,8 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS = 15.0
 EXECUTE_SECONDS = 5.0
 FACTS_SECONDS = 5.0
+MAX_PROJECT_STREAMS = 128
+"""The most streams of one project on this host, an eighth of all."""
 
 # The heartbeats between two full comparisons, which find what lost events told.
 _BEATS_A_COMPARISON = 4
@@ -88,6 +91,8 @@ class Agent:
         """Uuids of containers that belong on this host and that the server could not describe."""
         self._sent: dict[str, ContainerObserved] = {}
         self._commands: queries.RunningCommands = {}
+        self._stream_counts: Counter[str] = Counter()
+        """Open streams by project."""
         self._tasks = Tasks(_report)
         self._cleanup: asyncio.Task[None] | None = None
         self._workers = WorkerPool(
@@ -158,10 +163,7 @@ class Agent:
             case StreamResize():
                 streams.resize(message)
             case StreamOpen():
-                stream = streams.accept(message)
-                if stream is not None:
-                    name = f"stream {stream.number}"
-                    self._tasks.start(name, serve_stream(self._runtime, streams, stream, message, self._commands))
+                self._open_stream(message, streams)
             case Assignments():
                 self._take_all(message)
             case Assignment():
@@ -174,6 +176,21 @@ class Agent:
                 self._release(message.uuid)
             case LiveRequest():
                 self._tasks.start(f"request {message.id}", self._answer(message))
+
+    def _open_stream(self, message: StreamOpen, streams: AgentStreams) -> None:
+        """Serve the stream, unless its project has so many on this host that others would get none."""
+        assignment = self._assignments.get(message.container)
+        project = assignment.project_id if assignment is not None else ""
+        if self._stream_counts[project] >= MAX_PROJECT_STREAMS:
+            streams.refuse(message, f"the project has {MAX_PROJECT_STREAMS} sessions on this host already")
+            return
+        stream = streams.accept(message)
+        if stream is None:
+            return
+        self._stream_counts[project] += 1
+        work = serve_stream(self._runtime, streams, stream, message, self._commands)
+        task = self._tasks.start(f"stream {stream.number}", work)
+        task.add_done_callback(lambda _: self._stream_counts.subtract((project,)))
 
     def _take_all(self, message: Assignments) -> None:
         assignments = {assignment.uuid: assignment for assignment in message.containers}
