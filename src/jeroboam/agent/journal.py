@@ -1,8 +1,9 @@
 """The journal: a small SQLite file with what the agent must remember when it is killed.
 
 For each container: the last op that ended, the op that was begun, when the container had been started before that op,
-and the last observation. WAL with synchronous=NORMAL keeps every write if the process is killed; more is not needed. A
-write takes some fifty microseconds, so it runs in the event loop. Neighbours: `executor` and `session`.
+and the last observation. Of images that need a login: for which projects they are. WAL with synchronous=NORMAL keeps
+every write if the process is killed; more is not needed. A write takes some fifty microseconds, so it runs in the event
+loop. Neighbours: `executor` and `session`.
 """
 
 import datetime as dt
@@ -20,6 +21,15 @@ CREATE TABLE IF NOT EXISTS container (
     begun INTEGER,
     mark TEXT,
     observed BLOB NOT NULL
+) WITHOUT ROWID
+"""
+
+# A row without a project says that the repository is private.
+_PRIVATE_TABLE = """
+CREATE TABLE IF NOT EXISTS private_image (
+    repository TEXT NOT NULL,
+    project TEXT NOT NULL,
+    PRIMARY KEY (repository, project)
 ) WITHOUT ROWID
 """
 
@@ -47,7 +57,9 @@ class Journal:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute(_TABLE)
+        self._db.execute(_PRIVATE_TABLE)
         self._entries = dict(self._read())
+        self._private = set(self._db.execute("SELECT repository, project FROM private_image").fetchall())
 
     def entry(self, uuid: str) -> JournalEntry:
         """Return the entry; an empty one for a new container."""
@@ -74,6 +86,23 @@ class Journal:
         """Remove the entry: the server has forgotten the container too."""
         self._db.execute("DELETE FROM container WHERE uuid = ?", (uuid,))
         self._entries.pop(uuid, None)
+
+    def is_private(self, repository: str) -> bool:
+        """Whether the registry of that repository wants a login, as far as is known here."""
+        return (repository, "") in self._private
+
+    def has_shown_login(self, repository: str, project: str) -> bool:
+        """Whether the project has shown the registry a login that works for that repository."""
+        return (repository, project) in self._private
+
+    def mark_private(self, repository: str) -> None:
+        """Note that the registry wants a login for that repository."""
+        self.note_login(repository, "")
+
+    def note_login(self, repository: str, project: str) -> None:
+        """Note that the project has shown a login that works. No login is written."""
+        self._db.execute("INSERT OR IGNORE INTO private_image VALUES (?, ?)", (repository, project))
+        self._private.add((repository, project))
 
     def close(self) -> None:
         self._db.close()

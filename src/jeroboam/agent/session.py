@@ -2,8 +2,8 @@
 
 Three tasks run independently: the session (always reopened), the runtime's events (always followed again) and the
 heartbeat. After a possible gap, the containers of the runtime are compared with the assignments. A stop of the agent
-touches no container. Neighbours: `worker` and `executor`, which do the work; `queries` and `streams`, which
-serve live requests.
+touches no container. Neighbours: `worker` and `executor`, which do the work; `images`, beside them; `queries` and
+`streams`, which serve live requests.
 """
 
 import asyncio
@@ -14,6 +14,8 @@ import structlog
 
 from jeroboam.agent import queries
 from jeroboam.agent.executor import OpExecutor
+from jeroboam.agent.image_access import ImageAccess
+from jeroboam.agent.images import ImageWorker
 from jeroboam.agent.journal import Journal
 from jeroboam.agent.streams import serve_stream
 from jeroboam.agent.worker import LONGEST_PAUSE, WorkerPool, pause_after
@@ -32,6 +34,7 @@ from jeroboam.protocol import (
     FromAgent,
     Hello,
     HostReport,
+    ImageWish,
     LiveFailure,
     LiveFailureKind,
     LiveRequest,
@@ -90,13 +93,15 @@ class Agent:
         self._commands: queries.RunningCommands = {}
         self._tasks = Tasks(_report)
         self._cleanup: asyncio.Task[None] | None = None
+        self._access = ImageAccess(runtime=runtime, journal=journal)
+        self._images = ImageWorker(runtime=runtime, access=self._access, clock=clock, send=self._send)
+        self._executor = OpExecutor(runtime=runtime, journal=journal, access=self._access, clock=clock, tell=self._tell)
         self._workers = WorkerPool(
-            executor=(executor := OpExecutor(runtime=runtime, journal=journal, clock=clock, tell=self._tell)),
+            executor=self._executor,
             find_assignment=self._assignments.get,
             is_complete=lambda uuid: self._is_complete and uuid not in self._kept,
             clock=clock,
         )
-        self._executor = executor
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -108,6 +113,7 @@ class Agent:
         finally:
             await self._tasks.close()
             await self._workers.close()
+            await self._images.close()
 
     async def _run_forever(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run the work again after each end. A bug in the work is logged and ends no task."""
@@ -158,22 +164,30 @@ class Agent:
             case StreamResize():
                 streams.resize(message)
             case StreamOpen():
-                stream = streams.accept(message)
-                if stream is not None:
-                    name = f"stream {stream.number}"
-                    self._tasks.start(name, serve_stream(self._runtime, streams, stream, message, self._commands))
+                self._open_stream(message, streams)
             case Assignments():
                 self._take_all(message)
             case Assignment():
-                if self._assignments.get(message.uuid) == message:
-                    # The server asks again, so it has lost the last report.
-                    self._sent.pop(message.uuid, None)
-                self._assignments[message.uuid] = message
-                self._workers.call(message.uuid)
+                self._take_assignment(message)
             case ContainerForgotten():
                 self._release(message.uuid)
+            case ImageWish():
+                self._images.take(message)
             case LiveRequest():
                 self._tasks.start(f"request {message.id}", self._answer(message))
+
+    def _open_stream(self, message: StreamOpen, streams: AgentStreams) -> None:
+        stream = streams.accept(message)
+        if stream is not None:
+            work = serve_stream(self._runtime, streams, stream, message, self._commands)
+            self._tasks.start(f"stream {stream.number}", work)
+
+    def _take_assignment(self, assignment: Assignment) -> None:
+        if self._assignments.get(assignment.uuid) == assignment:
+            # The server asks again, so it has lost the last report.
+            self._sent.pop(assignment.uuid, None)
+        self._assignments[assignment.uuid] = assignment
+        self._workers.call(assignment.uuid)
 
     def _take_all(self, message: Assignments) -> None:
         assignments = {assignment.uuid: assignment for assignment in message.containers}
@@ -196,7 +210,7 @@ class Agent:
 
     async def _answer(self, request: LiveRequest) -> None:
         response = await queries.answer_request(
-            self._runtime, request, limit=self._execute_limit, commands=self._commands
+            self._runtime, request, limit=self._execute_limit, commands=self._commands, access=self._access
         )
         try:
             await self._send(response)

@@ -15,6 +15,7 @@ from jeroboam.api.container import (
     containers,
     fields,
     hosts,
+    image_routes,
     interactive,
     quotas,
     shapes,
@@ -329,5 +330,4 @@ _QUOTAS = (
         answer=shapes.Limits,
     ),
 )
-
-ROUTES = (*_CONTAINERS, *_ACTIONS, *_HOSTS, *_QUOTAS, *absent.ROUTES)
+ROUTES = (*_CONTAINERS, *_ACTIONS, *_HOSTS, *_QUOTAS, *image_routes.ROUTES, *absent.ROUTES)

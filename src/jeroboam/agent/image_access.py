@@ -1,0 +1,121 @@
+"""Which project may use which image that lies on this host.
+
+An image that a registry gives to those with a login only is private: on the host it is for the projects that have shown
+the registry a login that works. Any other project has to show its own first, also for an image that is here and
+needs no pull. The journal keeps which repositories are private and who has shown a login; it is written before the
+pull, so that a kill in between leaves no image that anybody may use. What a registry gives without a login is no
+secret. Neighbours: `executor` and `images`, which get images through this module; `journal`.
+"""
+
+from collections.abc import Callable, Sequence
+
+from jeroboam.agent.journal import Journal
+from jeroboam.domain.errors import Permanent
+from jeroboam.domain.host_images import LocalImage
+from jeroboam.domain.images import parse_reference
+from jeroboam.domain.registries import RegistryLogin
+from jeroboam.runtimes.base import ImageRegistryUnreachable, Runtime, SupportsImages
+
+
+class ImageAccess:
+    """Brings images to the host for projects."""
+
+    def __init__(self, *, runtime: Runtime, journal: Journal) -> None:
+        self._runtime = runtime
+        self._journal = journal
+
+    async def provide(
+        self,
+        image: str,
+        policy: str | None,
+        *,
+        project: str,
+        login: RegistryLogin | None,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        """Have the image on this host as `Runtime.pull` does, or raise `Permanent` if the project may not use it."""
+        if isinstance(self._runtime, SupportsImages):
+            policy = await self._check(self._runtime, image, policy, project=project, login=login)
+        await self._runtime.pull(image, policy, login=login, report=report)
+
+    async def _check(
+        self, runtime: SupportsImages, image: str, policy: str | None, *, project: str, login: RegistryLogin | None
+    ) -> str | None:
+        """Raise if the project may not use the image. Return the policy for its pull."""
+        local = await runtime.find_image(image)
+        repository = _repository_of(image)
+        if local is not None and repository not in _repositories_of(local):
+            # The image is named by its id.
+            if not self._may_use_any(local, project):
+                text = f"image {image} is private: name it by its repository, with a registry that has a login for it"
+                raise Permanent(text)
+            return policy
+        if repository is None:
+            return policy
+        is_pulled = local is None or policy == "always"
+        if not self._journal.is_private(repository):
+            if login is None or not is_pulled:
+                return policy
+            try:
+                needs_login = await _needs_login(runtime, image)
+            except ImageRegistryUnreachable:
+                if local is None:
+                    raise
+                return "ifnotpresent"
+            if not needs_login:
+                return policy
+            self._journal.mark_private(repository)
+        if not self._journal.has_shown_login(repository, project):
+            await runtime.check_image(image, login)
+            self._journal.note_login(repository, project)
+        return policy
+
+    def _may_use(self, repository: str, project: str) -> bool:
+        return not self._journal.is_private(repository) or self._journal.has_shown_login(repository, project)
+
+    def _may_use_any(self, local: LocalImage, project: str) -> bool:
+        repositories = _repositories_of(local)
+        return not repositories or any(self._may_use(repository, project) for repository in repositories)
+
+    async def search(self, name: str, *, exact: bool, project: str) -> Sequence[str]:
+        """Return the references on this host with that name in their repository, which the project may use.
+
+        With `exact` the name is the repository's own, with or without its registry.
+        """
+        if not isinstance(self._runtime, SupportsImages):
+            return ()
+        references = {
+            reference
+            for image in await self._runtime.list_images()
+            for reference in image.names
+            if "@" not in reference and _is_match(reference, name, exact=exact)
+        }
+        return sorted(reference for reference in references if self._may_use(_repository_of(reference) or "", project))
+
+
+def _repository_of(image: str) -> str | None:
+    """Return the repository with its registry: one name for all that the image may be called by."""
+    reference = parse_reference(image)
+    if reference is None:
+        return None
+    is_official = reference.is_of_docker and "/" not in reference.repository
+    return f"{reference.registry}/library/{reference.repository}" if is_official else reference.name
+
+
+def _repositories_of(local: LocalImage) -> frozenset[str]:
+    return frozenset(repository for name in local.names if (repository := _repository_of(name)) is not None)
+
+
+async def _needs_login(runtime: SupportsImages, image: str) -> bool:
+    try:
+        await runtime.check_image(image, None)
+    except Permanent:
+        return True
+    return False
+
+
+def _is_match(reference: str, name: str, *, exact: bool) -> bool:
+    repository, wanted = _repository_of(reference) or "", name.lower()
+    if exact:
+        return repository == _repository_of(wanted) or repository.endswith(f"/{wanted}")
+    return wanted in repository
