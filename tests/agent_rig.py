@@ -14,6 +14,7 @@ from jeroboam.protocol import (
     ContainerReport,
     Hello,
     HostReport,
+    ImageReport,
     LiveAnswer,
     LiveQuestion,
     LiveRequest,
@@ -63,6 +64,7 @@ class Rig:
         self.reports: list[ContainerReport] = []
         self.hosts: list[Hello | HostReport] = []
         self.responses: list[LiveResponse] = []
+        self.images: list[ImageReport] = []
         self.refuse = False
         self.end: ServerConnection | None = None
         self._journal_path = folder / "agent.db"
@@ -112,6 +114,8 @@ class Rig:
                     self.hosts.append(message)
                 case ContainerReport():
                     self.reports.append(message)
+                case ImageReport():
+                    self.images.append(message)
                 case LiveResponse():
                     self.responses.append(message)
 

@@ -87,7 +87,7 @@ class FakeRuntime(
         options: RuntimeOptions | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__()
+        FakeImageStore.__init__(self)
         self.installation = installation
         self.url = url
         self.calls: list[tuple[str, str]] = []

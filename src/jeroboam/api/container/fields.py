@@ -255,7 +255,7 @@ FIELDS = (
         usable_since=31,
         attribute="registry_id",
     ),
-    ContainerField(name="registry_id", type=str | None, sortable=False),
+    ContainerField(name="registry_id", type=str | None),
     ContainerField(
         name="entrypoint", check=checks.WORDS, effect=docker(), since=40, type=tuple[str, ...] | None, sortable=False
     ),
