@@ -14,7 +14,7 @@ wants=(
     docker.io:dockerd docker.io:docker-init docker.io:docker-proxy containerd:containerd
     containerd:containerd-shim-runc-v2 runc:runc iptables:iptables iproute2:ip busybox-static:busybox
     nftables:nft conntrack:conntrack ethtool:ethtool socat:socat ebtables:ebtables util-linux:nsenter
-    mount:mount kmod:modprobe tar:tar gcc:gcc pkg-config:pkg-config haproxy:haproxy
+    mount:mount kmod:modprobe tar:tar gcc:gcc pkg-config:pkg-config haproxy:haproxy docker-registry:docker-registry
 )
 
 say() { echo "set-up: $*"; }

@@ -168,6 +168,7 @@ async def test_a_search_asks_the_hosts(zun, parts, h1):
             "name": name,
             "description": f"On hosts, with the tags: {tags}",
             "metadata": {"is_official": False, "star_count": 0},
+            "tags": tags.split(", "),
         }
         for name, tags in (("busybox", "latest"), ("registry.example:5000/team/app", "1, 2"))
     ]

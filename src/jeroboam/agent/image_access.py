@@ -34,48 +34,54 @@ class ImageAccess:
         report: Callable[[str], None] | None = None,
     ) -> None:
         """Have the image on this host as `Runtime.pull` does, or raise `Permanent` if the project may not use it."""
-        if isinstance(self._runtime, SupportsImages):
-            policy = await self._check(self._runtime, image, policy, project=project, login=login)
-        await self._runtime.pull(image, policy, login=login, report=report)
-
-    async def _check(
-        self, runtime: SupportsImages, image: str, policy: str | None, *, project: str, login: RegistryLogin | None
-    ) -> str | None:
-        """Raise if the project may not use the image. Return the policy for its pull."""
-        local = await runtime.find_image(image)
+        if not isinstance(self._runtime, SupportsImages):
+            await self._runtime.pull(image, policy, login=login, report=report)
+            return
+        local = await self._runtime.find_image(image)
+        is_pulled = local is None or policy == "always"
         repository = _repository_of(image)
         if local is not None and repository not in _repositories_of(local):
-            # The image is named by its id.
-            if not self._may_use_any(local, project):
-                text = f"image {image} is private: name it by its repository, with a registry that has a login for it"
-                raise Permanent(text)
-            return policy
-        if repository is None:
-            return policy
-        is_pulled = local is None or policy == "always"
-        if not self._journal.is_private(repository):
-            if login is None or not is_pulled:
-                return policy
-            try:
-                needs_login = await _needs_login(runtime, image)
-            except ImageRegistryUnreachable:
-                if local is None:
-                    raise
-                return "ifnotpresent"
-            if not needs_login:
-                return policy
-            self._journal.mark_private(repository)
-        if not self._journal.has_shown_login(repository, project):
+            self._check_named_by_id(image, local, project)
+        elif repository is not None:
+            if is_pulled and login is not None and not self._journal.is_private(repository):
+                try:
+                    await self._learn_whether_private(self._runtime, image, repository)
+                except ImageRegistryUnreachable:
+                    if local is None:
+                        raise
+                    # As for any pull: what is here is used while the registry is away.
+                    return
+            await self._check_login(self._runtime, image, repository, project=project, login=login)
+        if is_pulled:
+            await self._runtime.pull(image, policy, login=login, report=report)
+            if repository is not None:
+                # Another project may have pulled it with a login meanwhile.
+                await self._check_login(self._runtime, image, repository, project=project, login=login)
+
+    async def _check_login(
+        self, runtime: SupportsImages, image: str, repository: str, *, project: str, login: RegistryLogin | None
+    ) -> None:
+        """Have the registry look at the login, if the repository is private and the project has not shown one yet."""
+        if not self._may_use(repository, project):
             await runtime.check_image(image, login)
             self._journal.note_login(repository, project)
-        return policy
+
+    async def _learn_whether_private(self, runtime: SupportsImages, image: str, repository: str) -> None:
+        """Ask the registry for the image without a login, and note it if that is refused."""
+        try:
+            await runtime.check_image(image, None)
+        except Permanent:
+            self._journal.mark_private(repository)
+
+    def _check_named_by_id(self, image: str, local: LocalImage, project: str) -> None:
+        """Raise `Permanent` if the project may use the image under none of its names."""
+        repositories = _repositories_of(local)
+        if repositories and not any(self._may_use(repository, project) for repository in repositories):
+            text = f"image {image} is private: name it by its repository, with a registry that has a login for it"
+            raise Permanent(text)
 
     def _may_use(self, repository: str, project: str) -> bool:
         return not self._journal.is_private(repository) or self._journal.has_shown_login(repository, project)
-
-    def _may_use_any(self, local: LocalImage, project: str) -> bool:
-        repositories = _repositories_of(local)
-        return not repositories or any(self._may_use(repository, project) for repository in repositories)
 
     async def search(self, name: str, *, exact: bool, project: str) -> Sequence[str]:
         """Return the references on this host with that name in their repository, which the project may use.
@@ -104,14 +110,6 @@ def _repository_of(image: str) -> str | None:
 
 def _repositories_of(local: LocalImage) -> frozenset[str]:
     return frozenset(repository for name in local.names if (repository := _repository_of(name)) is not None)
-
-
-async def _needs_login(runtime: SupportsImages, image: str) -> bool:
-    try:
-        await runtime.check_image(image, None)
-    except Permanent:
-        return True
-    return False
 
 
 def _is_match(reference: str, name: str, *, exact: bool) -> bool:

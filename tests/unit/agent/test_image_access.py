@@ -1,5 +1,7 @@
 """Images behind a login, on a host that several projects share."""
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
@@ -10,8 +12,9 @@ from jeroboam.domain.errors import Permanent
 from jeroboam.domain.registries import RegistryLogin
 from jeroboam.protocol import SearchImagesAnswer, SearchImagesRequest
 from jeroboam.runtimes.base import ImageRegistryUnreachable
-from jeroboam.runtimes.fake import FakeRuntime
+from jeroboam.runtimes.fake import FakeRuntime, InjectedFault
 from tests.agent_rig import CREATE, Rig, assignment, op
+from tests.clock import settle
 
 SECRET = "r.example:5000/team/secret:1"
 OPEN = "r.example:5000/open/app:1"
@@ -95,6 +98,18 @@ async def test_a_kill_in_a_pull_leaves_no_image_for_everybody(rig: Rig, stage):
     other = "c0ffee00-0000-4000-8000-000000000002"
     await rig.assign(replace(assignment(CREATE, uuid=other, image=SECRET), project_id="p2"))
     assert (rig.last(other).failed_op, rig.last(other).state) == (OpKind.CREATE, RuntimeState.ABSENT)
+
+
+async def test_a_pull_of_another_project_at_the_same_moment_opens_nothing(host):
+    """The other one's image arrives between the look at this host and the pull."""
+    gate = asyncio.Event()
+    host.runtime.misbehave("pull", InjectedFault(gate=gate, times=1))
+    theirs = asyncio.ensure_future(host.get(SECRET, project="p2"))
+    await settle()
+    await host.get(SECRET, login=LOGIN)
+    gate.set()
+    with pytest.raises(Permanent, match="private"):
+        await theirs
 
 
 async def test_what_a_registry_gives_to_everybody_is_nobodys(host):

@@ -166,6 +166,7 @@ async def search(call: Call) -> Answer:
             "name": repo,
             "description": f"On hosts, with the tags: {', '.join(sorted(tags[repo]))}",
             "metadata": {"is_official": False, "star_count": 0},
+            "tags": sorted(tags[repo]),
         }
         for repo in sorted(tags)
     ]

@@ -204,11 +204,12 @@ class FoundImageMetadata(TypedDict):
 
 
 class FoundImage(TypedDict):
-    """An image that a search has found."""
+    """An image that a search has found. `tags` are not in Zun's answer, but its client shows them."""
 
     name: str
     description: str
     metadata: FoundImageMetadata
+    tags: list[str]
 
 
 class ServiceShape(TypedDict):
