@@ -175,6 +175,8 @@ async def test_a_search_asks_the_hosts(zun, parts, h1):
     assert parts.gateway.asked == [("search_images", h1.uuid, "app", True, "p1")]
     assert (await zun.get("/v1/images/app/search?image_driver=glance")).status == 400
     assert (await zun.get("/v1/images/app/search?exact_match=perhaps")).status == 400
+    refused = await zun.get("/v1/images/%7Bapp%7D/search")
+    assert (refused.status, "image" in refused.error["detail"]) == (400, True)
     parts.gateway.fault = Unavailable("away")
     assert (await zun.get("/v1/images/app/search")).status == 503
 

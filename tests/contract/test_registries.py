@@ -1,7 +1,9 @@
 """Registries of Debian's package on this machine's Engine: open, behind a password, and over TLS."""
 
 import asyncio
+import base64
 import io
+import json
 import tarfile
 import time
 
@@ -23,6 +25,7 @@ pytestmark = [
 
 WRONG = RegistryLogin(registry_username="anna", registry_password="falsches-Wort!7")
 MOST_SECONDS = 30.0
+TLS_HELLO = b"\x16"
 
 
 def layer() -> bytes:
@@ -176,6 +179,45 @@ async def test_a_registry_without_tls_where_the_engine_wants_it_is_a_refusal(hos
     with pytest.raises(Permanent, match="no certificate that this host trusts"):
         await hosting.get(image)
     server.close()
+
+
+async def test_what_a_registry_repeats_of_a_login_is_in_no_log(hosting):
+    """The answer of a registry is in the operator's log; a registry may put there what it was sent."""
+    heard: list[str] = []
+
+    async def answer(reader, writer):
+        if await reader.readexactly(1) == TLS_HELLO:
+            # The Engine tries TLS first; on loopback it goes on without.
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            writer.close()
+            return
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        sent = next((line.partition(" ")[2] for line in head.splitlines() if line.startswith("Authorization")), "")
+        plain = base64.b64decode(sent.partition(" ")[2]).decode() if sent else ""
+        heard.append(plain)
+        body = json.dumps({"errors": [{"code": "DENIED", "message": f"denied: {sent} {plain}"}]})
+        status = "403 Forbidden" if sent else "401 Unauthorized"
+        fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close"
+        challenge = 'WWW-Authenticate: Basic realm="x"\r\nDocker-Distribution-Api-Version: registry/2.0'
+        writer.write(f"HTTP/1.1 {status}\r\n{challenge}\r\n{fields}\r\n\r\n{body}".encode())
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    image = f"127.0.0.1:{server.sockets[0].getsockname()[1]}/a/b:1"
+    with capture_logs() as logs:
+        for begin in (
+            lambda: hosting.runtime.check_image(image, LOGIN),
+            lambda: hosting.runtime.pull(image, None, login=LOGIN),
+        ):
+            with pytest.raises((Permanent, ImageRegistryUnreachable)) as caught:
+                await begin()
+            assert "geheim" not in caught.value.reason
+    server.close()
+    pair = f"{LOGIN.registry_username}:{LOGIN.registry_password}"
+    assert pair in heard
+    assert "denied" in str(logs)
+    assert "geheim" not in str(logs)
+    assert base64.b64encode(pair.encode()).decode() not in str(logs)
 
 
 async def test_an_image_is_looked_at_and_removed(hosting, docker, tmp_path):

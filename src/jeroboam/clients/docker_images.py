@@ -37,8 +37,7 @@ _NONE = (
     rf"|: not found\b|\b404 not found\b|{_STATUS}404\b"
 )
 _UNTRUSTED = (
-    r"\bx509: |\btls: |\bserver gave http response to https client\b"
-    r"|\bmalformed http response\b|\bcertificate (?:is|has|signed)\b"
+    r"\bx509: |\bserver gave http response to https client\b|\bfirst record does not look like a tls handshake\b"
 )
 _NO_CERTIFICATE = (
     "its registry has no certificate that this host trusts (an operator puts the registry's authority into "

@@ -30,6 +30,7 @@ FIELDS: Mapping[str, FieldCheck] = {
     "size": no_effect,
     "image_pull_policy": no_effect,
 }
+_NAME = text(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._/:-]*\Z", rule="it has to be the name of an image, or a part of one.")
 SEARCH: Mapping[str, FieldCheck] = {"image_driver": IMAGE_DRIVER, "exact_match": flag}
 
 
@@ -152,14 +153,15 @@ async def delete(call: Call) -> Answer:
 
 async def search(call: Call) -> Answer:
     """GET /images/{name}/search: images of that name that hosts have and the caller's project may use"""
+    name: str = _NAME("image", call.path["image"])
     async with call.parts.store.read() as tx:
         hosts = [host.uuid for host in await tx.hosts.select() if host.dispatcher is not None]
-    answers = await asyncio.gather(*(_search_host(call, host_id) for host_id in hosts))
+    answers = await asyncio.gather(*(_search_host(call, host_id, name) for host_id in hosts))
     if hosts and all(names is None for names in answers):
         raise Unavailable("No host answers.")
     tags: dict[str, set[str]] = {}
-    for name in {name for names in answers for name in names or ()}:
-        repo, tag = split_tag(name)
+    for reference in {reference for names in answers for reference in names or ()}:
+        repo, tag = split_tag(reference)
         tags.setdefault(repo, set()).add(tag or "latest")
     body: list[FoundImage] = [
         {
@@ -173,14 +175,12 @@ async def search(call: Call) -> Answer:
     return reply(body)
 
 
-async def _search_host(call: Call, host_id: str) -> list[str] | None:
+async def _search_host(call: Call, host_id: str, name: str) -> list[str] | None:
     """The names of images on that host; None if it does not answer."""
     exact = bool(call.query.get("exact_match", False))
     try:
         return list(
-            await call.parts.gateway.search_images(
-                host_id, call.path["image"], exact=exact, project_id=call.caller.project_id
-            )
+            await call.parts.gateway.search_images(host_id, name, exact=exact, project_id=call.caller.project_id)
         )
     except Unavailable:
         return None
