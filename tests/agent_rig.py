@@ -73,7 +73,7 @@ class Rig:
 
     async def start(self, runtime=None) -> None:
         self._journal = Journal(self._journal_path)
-        agent = Agent(
+        agent = self.make_agent(
             runtime=runtime or self.runtime,
             journal=self._journal,
             clock=self.clock,
@@ -82,6 +82,9 @@ class Rig:
         )
         self._tasks.append(asyncio.ensure_future(agent.run()))
         await settle()
+
+    def make_agent(self, **parts) -> Agent:
+        return Agent(**parts)
 
     async def kill(self) -> None:
         for task in self._tasks:

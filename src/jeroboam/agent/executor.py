@@ -192,13 +192,14 @@ class OpExecutor:
             since = self._clock.monotonic()
             self._pulling[key] = (op.seq, since)
         try:
-            await self._access.provide(
+            is_new = await self._access.provide(
                 spec.full_image, spec.image_pull_policy, project=assignment.project_id, login=assignment.login
             )
         except ImageRegistryUnreachable as error:
             if self._clock.monotonic() - since >= PULL_SECONDS:
                 raise Permanent(error.reason) from error
             raise
+        self._journal.note_image(spec.full_image, self._clock.now(), is_pulled=is_new)
 
     async def _have(self, assignment: Assignment, due_op: DueOp) -> ContainerState:
         """Return the container; create it if it was never created or was removed from outside."""

@@ -32,11 +32,14 @@ class ImageAccess:
         project: str,
         login: RegistryLogin | None,
         report: Callable[[str], None] | None = None,
-    ) -> None:
-        """Have the image on this host as `Runtime.pull` does, or raise `Permanent` if the project may not use it."""
+    ) -> bool:
+        """Have the image on this host as `Runtime.pull` does. Return whether it was not there before.
+
+        Raises `Permanent` if the project may not use it.
+        """
         if not isinstance(self._runtime, SupportsImages):
             await self._runtime.pull(image, policy, login=login, report=report)
-            return
+            return False
         local = await self._runtime.find_image(image)
         is_pulled = local is None or policy == "always"
         repository = _repository_of(image)
@@ -50,13 +53,14 @@ class ImageAccess:
                     if local is None:
                         raise
                     # As for any pull: what is here is used while the registry is away.
-                    return
+                    return False
             await self._check_login(self._runtime, image, repository, project=project, login=login)
         if is_pulled:
             await self._runtime.pull(image, policy, login=login, report=report)
             if repository is not None:
                 # Another project may have pulled it with a login meanwhile.
                 await self._check_login(self._runtime, image, repository, project=project, login=login)
+        return local is None
 
     async def _check_login(
         self, runtime: SupportsImages, image: str, repository: str, *, project: str, login: RegistryLogin | None

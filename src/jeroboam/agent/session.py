@@ -15,6 +15,7 @@ import structlog
 from jeroboam.agent import queries
 from jeroboam.agent.executor import OpExecutor
 from jeroboam.agent.image_access import ImageAccess
+from jeroboam.agent.image_prune import ImagePruner
 from jeroboam.agent.images import ImageWorker
 from jeroboam.agent.journal import Journal
 from jeroboam.agent.streams import serve_stream
@@ -74,6 +75,7 @@ class Agent:
         open_session: Callable[[], Awaitable[AgentConnection]],
         execute_limit: float = EXECUTE_SECONDS,
         heartbeat: float = HEARTBEAT_SECONDS,
+        image_days: int = 0,
     ) -> None:
         self._runtime = runtime
         self._journal = journal
@@ -94,6 +96,7 @@ class Agent:
         self._tasks = Tasks(_report)
         self._cleanup: asyncio.Task[None] | None = None
         self._access = ImageAccess(runtime=runtime, journal=journal)
+        self._pruner = ImagePruner(runtime=runtime, journal=journal, clock=clock, days=image_days)
         self._images = ImageWorker(runtime=runtime, access=self._access, clock=clock, send=self._send)
         self._executor = OpExecutor(runtime=runtime, journal=journal, access=self._access, clock=clock, tell=self._tell)
         self._workers = WorkerPool(
@@ -109,6 +112,7 @@ class Agent:
             await self._probe()
             self._tasks.start("events", self._run_forever(self._follow_events))
             self._tasks.start("heartbeat", self._run_forever(self._beat))
+            self._tasks.start("images", self._pruner.run())
             await self._run_forever(self._keep_session)
         finally:
             await self._tasks.close()
