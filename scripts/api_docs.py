@@ -104,6 +104,8 @@ def describe_rule(rule: field_effects.FieldRule) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"`{json.dumps(value)}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

@@ -1,15 +1,15 @@
 """What tests share: an image that is there without a registry, and an empty database."""
 
 import asyncio
-import pathlib
 import signal
-import subprocess
 
 import hypothesis
 import pytest
 
+from jeroboam.bootstrap.images import build_busybox
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
+from jeroboam.settings import load
 from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
 
@@ -21,12 +21,10 @@ hypothesis.settings.load_profile("suite")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "busybox_image.sh"
-
 
 @pytest.fixture(scope="session")
 def busybox():
-    subprocess.run([SCRIPT], check=True)
+    asyncio.run(build_busybox(load(None)))
     return "busybox:latest"
 
 

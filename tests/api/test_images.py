@@ -30,7 +30,7 @@ def admin(zun):
 @pytest.fixture
 def report(store, h1):
     """What the agent of the host reports."""
-    records = DispatchRecords(store, ids=RandomIds(), dispatcher="d1")
+    records = DispatchRecords(store, ids=RandomIds(), dispatcher="d1", heal_seconds=600)
 
     async def run(uuid, **progress):
         await records.report_image(h1.uuid, ImageReport(uuid=uuid, progress=ImageProgress(**progress)))

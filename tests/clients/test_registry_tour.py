@@ -19,7 +19,7 @@ from tests.fault.installation import Installation
 pytestmark = [
     pytest.mark.docker,
     pytest.mark.slow,
-    pytest.mark.skipif(PROGRAM is None, reason="without docker-registry, which scripts/setup.sh installs"),
+    pytest.mark.skipif(PROGRAM is None, reason="without docker-registry, which `jeroboam setup --tests` installs"),
 ]
 
 PATIENCE = 60.0

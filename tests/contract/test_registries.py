@@ -20,7 +20,7 @@ from tests.docker_registry import ALLOWED, LOGIN, PROGRAM, own_address, push, ru
 
 pytestmark = [
     pytest.mark.docker,
-    pytest.mark.skipif(PROGRAM is None, reason="without docker-registry, which scripts/setup.sh installs"),
+    pytest.mark.skipif(PROGRAM is None, reason="without docker-registry, which `jeroboam setup --tests` installs"),
 ]
 
 WRONG = RegistryLogin(registry_username="anna", registry_password="falsches-Wort!7")

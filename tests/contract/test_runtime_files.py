@@ -164,3 +164,18 @@ async def test_nothing_leaves_the_container(busybox: str, tmp_path) -> None:
         with pytest.raises(InvalidRequest):
             await runtime.stat_path(uuid, f"/../../..{outside}")
     assert outside.read_text() == "untouched"
+
+
+@pytest.mark.docker
+async def test_files_that_a_container_is_created_with(busybox: str) -> None:
+    mount = {"type": "bind", "source": "aGVsbG8=", "destination": "/data/deep/note"}
+    spec = ContainerSpec(image=busybox, command=("cat", "/data/deep/note"), cpu=0.5, memory=64, mounts=(mount,))
+    async with docker_runtime() as runtime:
+        uuid = str(uuids.uuid4())
+        # The second call is that of an agent that was killed before all was written.
+        for _ in range(2):
+            await runtime.create(uuid, "a", spec, project="p")
+        await runtime.start(uuid)
+        logs = await runtime.follow_logs(uuid, stdout=True, stderr=True, timestamps=False, tail=None, since=None)
+        assert await read_all(logs) == b"hello"
+        await logs.close()

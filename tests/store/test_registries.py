@@ -106,10 +106,10 @@ async def placed(store, *, of: Registry | None, **changes):
 @pytest.mark.parametrize("kind", OpKind)
 async def test_the_login_goes_with_what_may_pull_only(store, kind):
     container = await placed(store, of=registry(), ops=(Op(seq=1, kind=kind),))
-    records = DispatchRecords(store, ids=RandomIds(), dispatcher="d1")
+    records = DispatchRecords(store, ids=RandomIds(), dispatcher="d1", heal_seconds=600)
     assignment = await records.assignment(container.host_id, container.uuid)
     assert assignment.spec.full_image == "r.example:5000/app"
-    assert assignment.login == (LOGIN if kind in {OpKind.CREATE, OpKind.START, OpKind.REBOOT} else None)
+    assert assignment.login == (LOGIN if kind in {OpKind.CREATE, OpKind.START, OpKind.REBOOT, OpKind.REBUILD} else None)
     # Once the op has ended there is nothing to pull for.
     observed = ContainerObserved(seq=1, state=RuntimeState.RUNNING)
     await records.report(container.host_id, ContainerReport(uuid=container.uuid, observed=observed))
@@ -123,9 +123,19 @@ async def test_a_login_does_not_go_to_another_domain(store, change):
     container = await placed(store, of=of)
     async with store.write() as tx:
         await tx.registries.update(replace(of, **change))
-    records = DispatchRecords(store, ids=RandomIds(), dispatcher="d1")
+    records = DispatchRecords(store, ids=RandomIds(), dispatcher="d1", heal_seconds=600)
     assignment = await records.assignment(container.host_id, container.uuid)
     assert (assignment.login, assignment.spec.full_image) == (None, "r.example:5000/app")
+
+
+async def test_a_login_does_not_go_to_the_registry_of_another_image(store):
+    """As a rebuild may name one."""
+    container = await placed(store, of=registry())
+    async with store.write() as tx:
+        await tx.containers.update(replace(container, spec=replace(container.spec, image="other.example/app")))
+    records = DispatchRecords(store, ids=RandomIds(), dispatcher="d1", heal_seconds=600)
+    assignment = await records.assignment(container.host_id, container.uuid)
+    assert (assignment.login, assignment.spec.full_image) == (None, "other.example/app")
 
 
 async def test_wishes_for_images_reach_the_agent_until_they_are_done(store, bus):
@@ -143,7 +153,9 @@ async def test_wishes_for_images_reach_the_agent_until_they_are_done(store, bus)
     async with store.write() as tx:
         await tx.hosts.insert(host)
         await tx.host_images.insert(image)
-    dispatcher = Dispatcher(DispatchRecords(store, ids=RandomIds(), dispatcher="d1"), bus=bus, clock=clock)
+    dispatcher = Dispatcher(
+        DispatchRecords(store, ids=RandomIds(), dispatcher="d1", heal_seconds=600), bus=bus, clock=clock
+    )
     end, server = session_pair()
     tasks = [asyncio.ensure_future(dispatcher.run()), asyncio.ensure_future(dispatcher.serve(server))]
 

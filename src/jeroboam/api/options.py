@@ -53,7 +53,7 @@ class ApiOptions:
     container_quota: Mapping[str, int]
     """Of each project: `containers`, `memory`, `cpu`, `disk`; -1 is no limit."""
     create_seconds: float
-    """Seconds for the creation of a container, including the pull of its image."""
+    """Seconds for the creation or the rebuild of a container, including the pull of its image."""
     op_seconds: float
     """Seconds for any other operation on a container, besides its own time-out."""
     runtime: str
@@ -61,4 +61,4 @@ class ApiOptions:
 
     def seconds_for(self, kind: OpKind) -> float:
         """The deadline of an operation on a container, in seconds."""
-        return self.create_seconds if kind is OpKind.CREATE else self.op_seconds
+        return self.create_seconds if kind in {OpKind.CREATE, OpKind.REBUILD} else self.op_seconds

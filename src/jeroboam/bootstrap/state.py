@@ -10,7 +10,13 @@ import uuid
 from pathlib import Path
 from typing import Self
 
-from jeroboam.identity.embedded import EmbeddedKeystone, KeystonePasswords, passwords, write_private
+from jeroboam.identity.embedded import (
+    EmbeddedKeystone,
+    KeystonePasswords,
+    check_installed,
+    passwords,
+    write_private,
+)
 from jeroboam.kit.ids import is_uuid
 from jeroboam.settings import Settings, parse_address
 
@@ -129,8 +135,10 @@ class StateFolder:
     def keystone(self, settings: Settings) -> EmbeddedKeystone:
         """Return the embedded Keystone on its listening address, not started.
 
-        Raises `ValueError`, before anything is written, if its address or that of the API is not available.
+        Raises `ValueError`, before anything is written, if it is not installed, or if its address or that of the API
+        is not available.
         """
+        check_installed()
         _check_addresses(settings)
         host, port = parse_address(settings.keystone.listen, "[keystone] listen")
         return EmbeddedKeystone(self.path / "keystone", host=host, port=port, passwords=self.passwords())

@@ -8,8 +8,10 @@ runtime.
 import asyncio
 import base64
 import binascii
+import io
 import json
-from collections.abc import AsyncIterator
+import tarfile
+from collections.abc import AsyncIterator, Mapping
 
 import aiodocker
 import aiohttp
@@ -52,6 +54,20 @@ def _read_stat(header: str) -> PathStat:
 
 def _url(engine: aiodocker.Docker, container: str) -> str:
     return build_url(engine, f"containers/{container}/archive")
+
+
+async def write_files(engine: aiodocker.Docker, container: str, files: Mapping[str, bytes]) -> None:
+    """Write files, by their path from the root; folders on the way are made. Raises `aiodocker.DockerError`."""
+    into = io.BytesIO()
+    with tarfile.open(fileobj=into, mode="w") as archive:
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    data = into.getvalue()
+    async with engine.session.put(_url(engine, container), params={"path": "/"}, data=data) as response:
+        if not response.ok:
+            raise aiodocker.DockerError(response.status, await read_error(response))
 
 
 class ArchiveReader(EngineStream):

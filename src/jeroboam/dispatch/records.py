@@ -1,20 +1,25 @@
 """What dispatch reads from the store and writes to it: assignments, hosts and observations."""
 
+import datetime as dt
 from dataclasses import replace
 
 from jeroboam.dispatch.ports import HostSession
 from jeroboam.domain import states
+from jeroboam.domain.container_actions import ContainerAction
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind, RuntimeState, Status
 from jeroboam.domain.host_images import UNFINISHED, ImageStatus
 from jeroboam.domain.hosts import Host, HostFacts
+from jeroboam.domain.images import normalise_registry, parse_reference
 from jeroboam.domain.registries import RegistryLogin
 from jeroboam.kit.ids import Ids
 from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport, ImageReport, ImageWish
 from jeroboam.store import HostImageSelector, Store, Transaction
 
+JUST = dt.timedelta(seconds=10)
+"""The longest time between the end of a container and its loss, if both have the same cause."""
 AGENT_BINARY = "jeroboam-agent"
 # Ops that create a container that is not there, for which the image may be pulled.
-_PULLING = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT})
+_PULLING = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT, OpKind.REBUILD})
 # A host whose agent has not reported its facts yet.
 _UNKNOWN = HostFacts(hostname="", cpus=0, mem_total=0, disk_total=0)
 
@@ -22,8 +27,9 @@ _UNKNOWN = HostFacts(hostname="", cpus=0, mem_total=0, disk_total=0)
 class DispatchRecords:
     """Implements `AssignmentStore` with the store."""
 
-    def __init__(self, store: Store, *, ids: Ids, dispatcher: str) -> None:
-        """`dispatcher` is the name of this dispatcher, unique among all."""
+    def __init__(self, store: Store, *, ids: Ids, dispatcher: str, heal_seconds: float) -> None:
+        """`dispatcher` is its name, unique among all; `heal_seconds` the time for a lost container to be made anew."""
+        self._heal_seconds = heal_seconds
         self._store = store
         self._ids = ids
         self._dispatcher = dispatcher
@@ -126,11 +132,46 @@ class DispatchRecords:
                 await self._notify(tx, container, "container.delete")
                 return False
             updated_container = states.project_container(replace(container, observed=observed))
+            if states.needs_healing(container, updated_container):
+                await self._heal(tx, container, updated_container)
+                return True
             await tx.containers.update(replace(updated_container, updated_at=tx.now))
             await tx.container_actions.close_ended(container, updated_container, tx.now)
             if not states.pending_ops_of(updated_container) and container.ops:
                 await self._notify(tx, updated_container, f"container.{container.ops[-1].kind}")
         return True
+
+    async def _heal(self, tx: Transaction, before: Container, lost: Container) -> None:
+        """Ask for a lost container to be made anew, as its user does with a rebuild."""
+        request_id = f"req-{self._ids.uuid()}"
+        healed = states.ask_container(
+            lost,
+            OpKind.REBUILD,
+            now=tx.now,
+            seconds=self._heal_seconds,
+            request_id=request_id,
+            run=states.will_run(before) or await self._has_just_ended(tx, before),
+        )
+        await tx.containers.update(healed)
+        action = ContainerAction(
+            container_id=healed.uuid,
+            request_id=request_id,
+            seq=healed.ops[-1].seq,
+            action=OpKind.REBUILD,
+            project_id=healed.project_id,
+            user_id=healed.user_id,
+            start_time=tx.now,
+        )
+        await tx.container_actions.insert(action)
+        tx.hint("dispatch", f"{healed.host_id}/{healed.uuid}")
+
+    async def _has_just_ended(self, tx: Transaction, container: Container) -> bool:
+        """Whether the container ran until a moment ago and nobody asked for its end: its removal has ended it."""
+        finished_at = container.observed.finished_at
+        if finished_at is None or tx.now - finished_at > JUST:
+            return False
+        last_actions = await tx.container_actions.list_newest_first(container.uuid, 1)
+        return not any(action.action in {OpKind.STOP, OpKind.KILL} for action in last_actions)
 
     async def image_wishes(self, host_id: str, image: str | None = None) -> tuple[ImageWish, ...]:
         """The images that the host's agent has to pull or to remove; with `image` only that one, if it is one."""
@@ -200,9 +241,13 @@ async def _assignment(tx: Transaction, container: Container) -> Assignment:
 
 
 async def _read_login(tx: Transaction, spec: ContainerSpec) -> RegistryLogin | None:
-    """Return the login of the container's registry; None if it has none, or not any more for that domain."""
+    """Return the login of the container's registry; None if it has none, or if the image is not of its domain."""
     registries = await tx.registries.select({"uuid": spec.registry_id or ""})
     if not registries or registries[0].domain != spec.registry_domain or registries[0].login.is_empty:
+        return None
+    # A rebuild may have named an image of another registry.
+    reference = parse_reference(spec.full_image)
+    if reference is None or reference.registry != normalise_registry(registries[0].domain):
         return None
     return registries[0].login
 

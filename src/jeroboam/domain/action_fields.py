@@ -67,6 +67,8 @@ CONTAINER: Mapping[str, FieldTable] = {
     "POST /containers/{container}/stop": _carry_all("timeout"),
     "POST /containers/{container}/reboot": _carry_all("timeout"),
     "POST /containers/{container}/kill": _carry_all("signal"),
+    "POST /containers/{container}/rebuild": _carry_all("image image_driver"),
+    "POST /containers/{container}/resize_container": _carry_all("cpu memory"),
     "POST /containers/{container}/rename": _carry_all("name"),
     "POST /containers/{container}/execute": {
         "command": _carry(),
@@ -83,6 +85,7 @@ CONTAINER: Mapping[str, FieldTable] = {
     },
     "POST /registries": {"registry": _REGISTRY},
     "PATCH /registries/{registry}": {"registry": _REGISTRY},
+    "DELETE /services": _carry_all("host binary"),
     "PUT /services/enable": _carry_all("host binary"),
     "PUT /services/disable": _carry_all("host binary disabled_reason"),
     "PUT /services/force_down": _carry_all("host binary forced_down"),

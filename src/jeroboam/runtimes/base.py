@@ -66,6 +66,9 @@ class ContainerState:
     addresses: tuple[Address, ...] = ()
     ports: tuple[int, ...] = ()
     hostname: str | None = None
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    """What runs: of the image, where the spec does not say."""
     health: str | None = None
 
 
@@ -111,7 +114,7 @@ class Runtime(Protocol):
     async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
         """Create the container without starting it, on the network of its project.
 
-        An existing container is returned unchanged.
+        An existing container is returned unchanged; if it was never started, the files of its mounts are written again.
         """
         ...
 

@@ -53,22 +53,7 @@ _CAPSULES = "Capsules are not available yet: this service runs single containers
 _DRIVER = "Networks of Neutron are not available yet: there is no Neutron."
 
 ROUTES = (
-    _absent_route(
-        "POST",
-        f"{_ONE}/rebuild",
-        "the container made anew",
-        "Containers cannot be rebuilt yet: delete the container and create it anew.",
-        arguments="image image_driver all_projects",
-    ),
     _absent_route("POST", f"{_ONE}/commit", "an image of it", _IMAGES_MADE, arguments="repository tag all_projects"),
-    _absent_route(
-        "POST",
-        f"{_ONE}/resize_container",
-        "other limits of the container",
-        "This way to resize a container is not available yet: PATCH the container's cpu and memory.",
-        arguments="cpu memory all_projects",
-        since=19,
-    ),
     _absent_route(
         "POST", f"{_ONE}/add_security_group", "a security group more", _GROUPS, arguments="name all_projects", until=14
     ),
@@ -91,18 +76,10 @@ ROUTES = (
     _absent_route(
         "POST", f"{_ONE}/network_detach", "a network less", _NETWORKS, arguments="network port all_projects", since=6
     ),
-    _absent_route("GET", f"{_ONE}/network_list", "its networks", _NETWORKS, arguments="all_projects", since=13),
     _absent_route("GET", "/capsules", "the capsules", _CAPSULES, arguments=_PAGING),
     _absent_route("POST", "/capsules", "a new capsule", _CAPSULES),
     _absent_route("GET", "/capsules/{capsule}", "a capsule", _CAPSULES, arguments="all_projects"),
     _absent_route("DELETE", "/capsules/{capsule}", "the capsule's end", _CAPSULES, arguments="all_projects"),
     _absent_route("POST", "/networks", "a network for containers", _DRIVER, arguments="name neutron_net_id"),
     _absent_route("DELETE", "/networks/{network}", "the network's end", _DRIVER, since=27),
-    _absent_route(
-        "DELETE",
-        "/services",
-        "a service forgotten",
-        "Services cannot be deleted yet: a host that is gone for good can be disabled.",
-        arguments="host binary",
-    ),
 )

@@ -16,6 +16,7 @@ from jeroboam.api.container.lookup import container_to_change, record_op
 from jeroboam.api.container.refusals import ContainerNotPlaced
 from jeroboam.api.container.shapes import Sample
 from jeroboam.api.fields import FieldCheck, InvalidField, flag, integer, read_fields, text
+from jeroboam.api.streams import OutputBody
 from jeroboam.domain.containers import Container, OpKind
 from jeroboam.domain.errors import Invalid, NotFound
 
@@ -148,13 +149,16 @@ LOGS = {
     "stderr": or_word_none(flag),
     "timestamps": or_word_none(flag),
     "tail": or_word_none(FieldCheck(_read_tail, {"anyOf": [*_LINES.schema["anyOf"], {"enum": ["all"]}]})),
+    "follow": or_word_none(flag),
     "since": or_word_none(FieldCheck(_read_since, {"type": ["string", "number"]})),
 }
 
 
 async def logs(call: Call) -> Answer:
-    """GET /containers/{}/logs: what the container has written"""
+    """GET /containers/{}/logs: what the container has written; with `follow` as plain text, until it ends"""
     values = read_arguments(call, LOGS)
+    if values.get("follow"):
+        return await _follow_logs(call, values)
     async with call.parts.store.read() as tx:
         container = await container_to_change(tx, call, "logs")
     if container.host_id is None:
@@ -177,6 +181,20 @@ async def logs(call: Call) -> Answer:
         # The host does not have it yet, or failed to create it: its status_reason says why.
         answer = ""
     return reply(answer)
+
+
+async def _follow_logs(call: Call, values: Mapping[str, Any]) -> Answer:
+    container, host_id = await find_placed(call, "logs")
+    stream = await call.parts.gateway.follow_logs(
+        host_id,
+        container.uuid,
+        stdout=_value_or(values.get("stdout"), default=True),
+        stderr=_value_or(values.get("stderr"), default=True),
+        timestamps=_value_or(values.get("timestamps"), default=False),
+        tail=values.get("tail"),
+        since=values.get("since"),
+    )
+    return Answer(pieces=OutputBody(stream), media_type="text/plain; charset=utf-8")
 
 
 # The characters of ps options: ps runs on the host.

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 
 import msgspec
 
-from jeroboam.api.call import Answer, Call, decode, reply
+from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container.actions import find_placed
 from jeroboam.api.container.shapes import Archive, PathStatShape
 from jeroboam.api.fields import LARGEST, FieldCheck, InvalidField, body_of, text
@@ -63,6 +63,13 @@ def _show(stat: PathStat) -> PathStatShape:
         "mtime": stat.mtime,
         "linkTarget": stat.link_target,
     }
+
+
+class _TextArchive(msgspec.Struct, forbid_unknown_fields=True):
+    data: str
+
+
+_decode_text = msgspec.json.Decoder(_TextArchive).decode
 
 
 class ArchiveBody:
@@ -122,6 +129,7 @@ async def _send(stream: ByteStream, pieces: AsyncIterable[bytes]) -> None:
         async for piece in pieces:
             guard.feed(piece)
             await stream.send(piece)
+        guard.finish()
         await stream.end()
         while await stream.receive() is not None:
             pass
@@ -143,14 +151,11 @@ async def _read_plain(upload: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         body += piece
         if len(body) > _MOST_TEXT:
             raise Invalid("The archive is larger than 16 MiB: send it with version 1.25 or later.", field="data")
-    content = decode(bytes(body))
-    data = content.get("data") if isinstance(content, dict) and content.keys() <= {"data"} else None
-    if not isinstance(data, str):
-        raise InvalidField("data", "(not shown)", "the body has to be an object with data, a string, alone.")
     try:
-        yield data.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidField("data", "(not shown)", "it has to be text.") from error
+        # Unlike other bodies, an archive holds NUL characters.
+        yield _decode_text(body).data.encode()
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise InvalidField("data", "(not shown)", "the body has to be an object with data, a string, alone.") from error
 
 
 async def _read_base64(upload: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

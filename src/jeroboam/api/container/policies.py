@@ -9,6 +9,7 @@ _OWNERS = (
     "container:stop container:reboot container:pause container:unpause container:logs container:execute "
     "container:kill container:rename container:top container:stats container:attach container:resize "
     "container:execute_resize container:get_archive container:put_archive container:actions "
+    "container:rebuild container:resize_container container:network_list "
     "availability_zones:get_all quota:get quota:get_default image:search "
     "registry:get_all registry:create registry:get_one registry:update registry:delete"
 ).split()
@@ -19,7 +20,7 @@ _ADMINS = (
     "container:action:events container:get_one:privileged container:get_one:runtime "
     "host:get_all host:get zun-service:get_all "
     "quota:update quota:delete quota_class:get quota_class:update "
-    "zun-service:enable zun-service:disable zun-service:force_down "
+    "zun-service:delete zun-service:enable zun-service:disable zun-service:force_down "
     "image:get_all image:pull image:get_one image:delete registry:get_all_all_projects"
 ).split()
 
@@ -28,9 +29,7 @@ ABSENT_RULES = {
     **{
         f"{method} /containers/{{container}}/{name}": f"container:{name}"
         for method, names in {
-            "POST": "rebuild commit resize_container add_security_group "
-            "remove_security_group network_attach network_detach",
-            "GET": "network_list",
+            "POST": "commit add_security_group remove_security_group network_attach network_detach",
         }.items()
         for name in names.split()
     },
@@ -40,9 +39,8 @@ ABSENT_RULES = {
     "DELETE /capsules/{capsule}": "capsule:delete",
     "POST /networks": "network:create",
     "DELETE /networks/{network}": "network:delete",
-    "DELETE /services": "zun-service:delete",
 }
-_ABSENT_ADMINS = frozenset("network:create network:delete zun-service:delete".split())
+_ABSENT_ADMINS = frozenset("network:create network:delete".split())
 
 RULES = (
     dict.fromkeys(_OWNERS, OWNER)

@@ -11,7 +11,9 @@ from jeroboam.api.container import (
     absent,
     actions,
     archives,
+    changes,
     container_actions,
+    container_networks,
     containers,
     fields,
     hosts,
@@ -27,12 +29,14 @@ from jeroboam.domain.hosts import Host
 from jeroboam.store import sort_keys
 
 RENAME_UNTIL = 13
+RESIZE_SINCE = 19
 _ALL: Mapping[str, FieldCheck] = {"all_projects": flag}
 _ONE = "/containers/{container}"
 _QUOTA = "/quotas/{project}"
 _CLASS = "/quota_classes/{class}"
 _ORDER = "in the order of asking; a delete overtakes"
 _CHANGE = fields.update_table(fields.UNBOUNDED)
+_LIMITS = {name: _CHANGE[name] for name in changes.LIMITS}
 
 
 def _or_null(table: Mapping[str, FieldCheck]) -> Schema:
@@ -109,7 +113,7 @@ _CONTAINERS = (
     Route(
         method="PATCH",
         path=_ONE,
-        handler=containers.update,
+        handler=changes.update,
         rule="container:update",
         query=_CHANGE,
         body=body_of(_CHANGE),
@@ -223,6 +227,7 @@ _ACTIONS = (
         rule="container:logs",
         query={**_ALL, **actions.LOGS},
         answer=str,
+        differs="`follow=true` (ours) answers in plain text, as it is printed, until the container ends",
     ),
     Route(
         method="GET",
@@ -240,13 +245,41 @@ _ACTIONS = (
         query=_ALL,
         answer=shapes.Sample,
     ),
+    _wish_route(
+        "rebuild",
+        changes.rebuild,
+        changes.REBUILD,
+        differs="the new image is pulled before the container goes; one that ran runs again",
+    ),
+    Route(
+        method="POST",
+        path=f"{_ONE}/resize_container",
+        handler=changes.resize_container,
+        rule="container:resize_container",
+        query={**_ALL, **_LIMITS},
+        body=_or_null(_LIMITS),
+        body_needed=False,
+        status=202,
+        answer=fields.ContainerShape,
+        since=RESIZE_SINCE,
+        differs="202 with the new values, where Zun answers with the old ones",
+    ),
+    Route(
+        method="GET",
+        path=f"{_ONE}/network_list",
+        handler=container_networks.index,
+        rule="container:network_list",
+        query=_ALL,
+        answer=(shapes.NetworkList, shapes.NetworkAddressList),
+        since=container_networks.SINCE,
+    ),
     Route(
         method="POST",
         path=f"{_ONE}/rename",
-        handler=containers.rename,
+        handler=changes.rename,
         rule="container:rename",
-        query={**_ALL, **containers.RENAME},
-        body=_or_null(containers.RENAME),
+        query={**_ALL, **changes.RENAME},
+        body=_or_null(changes.RENAME),
         body_needed=False,
         answer=fields.ContainerShape,
         until=RENAME_UNTIL,
@@ -277,6 +310,15 @@ _HOSTS = (
         rule="zun-service:get_all",
         answer=shapes.ServiceList,
         differs="the agents are ours; their name is Zun's, since clients look for it",
+    ),
+    Route(
+        method="DELETE",
+        path="/services",
+        handler=hosts.delete_service,
+        rule="zun-service:delete",
+        query=hosts.SERVICE_ARGUMENTS,
+        refusals=(404, 409),
+        differs="refused while the agent is up or containers are on the host, which nobody would look after",
     ),
     _switch_route("enable", hosts.build_switch_handler(disabled=False), hosts.SERVICE_ARGUMENTS),
     _switch_route("disable", hosts.build_switch_handler(disabled=True), hosts.SWITCH_ARGUMENTS),

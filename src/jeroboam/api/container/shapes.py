@@ -52,6 +52,41 @@ class Processes(TypedDict):
     Processes: list[list[str]]
 
 
+class NetworkAddress(TypedDict):
+    """One address on a subnet."""
+
+    subnet_id: str
+    version: int
+    ip_address: str
+
+
+class NetworkOfOneAddress(NetworkAddress):
+    """An address with its network, as versions 1.13 to 1.17 show it."""
+
+    net_id: str
+    port_id: str
+
+
+class NetworkOfPort(TypedDict):
+    """A network with the addresses of the container's port, from version 1.18 on."""
+
+    net_id: str
+    port_id: str
+    fixed_ips: list[NetworkAddress]
+
+
+class NetworkList(TypedDict):
+    """The networks of a container, from version 1.18 on."""
+
+    networks: list[NetworkOfPort]
+
+
+class NetworkAddressList(TypedDict):
+    """The addresses of a container, as versions 1.13 to 1.17 show them."""
+
+    networks: list[NetworkOfOneAddress]
+
+
 class PathStatShape(TypedDict):
     """A file or folder in a container; `mode` as Docker shows it."""
 

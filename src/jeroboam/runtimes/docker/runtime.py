@@ -25,7 +25,7 @@ from jeroboam.clients.docker_containers import (
 )
 from jeroboam.clients.docker_types import DockerContainer, DockerError
 from jeroboam.domain.archives import PathStat
-from jeroboam.domain.containers import ContainerSpec
+from jeroboam.domain.containers import ContainerSpec, read_files
 from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
 from jeroboam.domain.host_images import LocalImage
 from jeroboam.domain.hosts import HostFacts
@@ -149,12 +149,20 @@ class DockerRuntime(
                 except DockerError as error:
                     if error.status != _CONFLICT:
                         raise
-                    await get_by_name(self._ops, uuid, name)
-                    return await self.inspect(uuid)
+                    container = await get_by_name(self._ops, uuid, name)
+                    state = await self.inspect(uuid)
+                    if state.started_at is None:
+                        await self._write_files(container, spec)
+                    return state
+                await self._write_files(container, spec)
         except ContainerGone as error:
             raise Permanent(f"creating container {name}: its name on the Engine is taken by another's") from error
         self._ids[uuid] = container.id
         return spec_of.build_created_state(uuid=uuid, runtime_id=container.id, spec=spec)
+
+    async def _write_files(self, container: DockerContainer, spec: ContainerSpec) -> None:
+        if files := read_files(spec):
+            await docker_archives.write_files(self._ops, container.id, files)
 
     async def start(self, uuid: str) -> ContainerState:
         with self._about_container("starting", uuid):
