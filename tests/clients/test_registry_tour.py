@@ -5,6 +5,7 @@ The tests are stages of one tour and run in order.
 
 import asyncio
 import io
+import socket
 import tarfile
 import threading
 import time
@@ -23,6 +24,8 @@ pytestmark = [
 ]
 
 PATIENCE = 60.0
+MOST_SECONDS = 30.0
+"""Until a pull that cannot end well has failed."""
 RUN = "appcontainer run --cpu 0.1 --memory 64"
 
 
@@ -75,6 +78,15 @@ def admin(installation):
     shell.close()
 
 
+@pytest.fixture
+def silent_domain():
+    """Where somebody listens and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
 def wait_for(look, wanted):
     """What a look shows once it is as wanted."""
     deadline = time.monotonic() + PATIENCE
@@ -111,8 +123,11 @@ def test_registries(member, admin, registry):
     assert len(admin.json("appcontainer registry list --all-projects")) == 2
 
 
-def test_a_container_from_a_registry_with_a_password(member, admin, registry):
+def test_a_container_from_a_registry_with_a_password(member, admin, registry, silent_domain):
     domain, image = registry
+    member(f"appcontainer registry create --name silent --username anna --password x --domain {silent_domain}")
+    asked = time.monotonic()
+    member(f"{RUN} --name silent --registry silent app")
     for name, flags in (("none", ""), ("bad", "--registry bad")):
         member(f"{RUN} --name {name} {flags} {domain}/{image}")
         shown = wait_for(lambda name=name: member.json(f"appcontainer show {name}"), is_settled)
@@ -131,6 +146,9 @@ def test_a_container_from_a_registry_with_a_password(member, admin, registry):
     assert "keeps it private" in shown["status_reason"]
     assert "could not be found" in member.refused(f"{RUN} --registry nosuch {image}")
     assert "is in use: container" in member("appcontainer registry delete ours")
+    shown = wait_for(lambda: member.json("appcontainer show silent"), is_settled)
+    assert time.monotonic() - asked < MOST_SECONDS
+    assert (shown["status"], "its registry does not answer" in shown["status_reason"]) == ("Error", True)
 
 
 def test_images(member, admin, registry):
@@ -152,12 +170,12 @@ def test_images(member, admin, registry):
     assert (shown["status"], shown["host"], shown["tag"]) == ("Error", hostname, "1")
     assert "keeps it private" in shown["status_reason"]
     assert "Policy doesn't allow image:get_all" in member.refused("appcontainer image list")
-    member("appcontainer delete good none bad --stop")
+    member("appcontainer delete good none bad silent --stop")
     wait_for(lambda: member.json("appcontainer list"), lambda rows: not rows)
     admin(f"appcontainer image delete {row['uuid']}")
     wait_for(lambda: admin.json("appcontainer image list"), lambda rows: not rows)
     assert member.json(f"appcontainer image search {repository}") == []
-    assert "accepted" in member("appcontainer registry delete ours bad")
+    assert "accepted" in member("appcontainer registry delete ours bad silent")
     assert member.json("appcontainer registry list") == []
 
 
