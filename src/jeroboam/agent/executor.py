@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from jeroboam.agent.image_access import ImageAccess
 from jeroboam.agent.journal import Journal, JournalEntry
 from jeroboam.domain.containers import ContainerObserved, Op, OpKind, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
@@ -82,8 +83,9 @@ def _lacks_files(state: ContainerState, assignment: Assignment) -> bool:
 class OpExecutor:
     """Carries ops out. `tell` receives reports, and drops a report that repeats the last one."""
 
-    def __init__(self, *, runtime: Runtime, journal: Journal, clock: Clock, tell: Tell) -> None:
+    def __init__(self, *, runtime: Runtime, journal: Journal, access: ImageAccess, clock: Clock, tell: Tell) -> None:
         self._runtime = runtime
+        self._access = access
         self._journal = journal
         self._clock = clock
         self._tell = tell
@@ -198,11 +200,14 @@ class OpExecutor:
             since = self._clock.monotonic()
             self._pulling[key] = (op.seq, since)
         try:
-            await self._runtime.pull(spec.image, spec.image_pull_policy)
+            is_new = await self._access.provide(
+                spec.full_image, spec.image_pull_policy, project=assignment.project_id, login=assignment.login
+            )
         except ImageRegistryUnreachable as error:
             if self._clock.monotonic() - since >= PULL_SECONDS:
                 raise Permanent(error.reason) from error
             raise
+        self._journal.note_image(spec.full_image, self._clock.now(), is_pulled=is_new)
 
     async def _have(self, assignment: Assignment, due_op: DueOp) -> ContainerState:
         """Return the container; create it if it was never created or was removed from outside."""

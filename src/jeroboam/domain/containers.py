@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from jeroboam.domain.images import qualify_image
+
 
 class Status(StrEnum):
     """The public status (contract: container, section 2, States)."""
@@ -113,8 +115,15 @@ class ContainerSpec:
     privileged: bool = False
     healthcheck: HealthCheck | None = None
     registry_id: str | None = None
+    registry_domain: str | None = None
+    """The domain of that registry when the container was created: where images without a registry come from."""
     host: str | None = None
     """The host that an admin asked for."""
+
+    @property
+    def full_image(self) -> str:
+        """The image, with the domain of its registry."""
+        return qualify_image(self.image, self.registry_domain)
 
 
 BIND = "bind"
