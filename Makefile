@@ -6,6 +6,11 @@ STAMP := $(VENV)/.installed
 OLD   := .venv-2015
 AUDIT := .venv-audit
 
+# As everything else on the machine, uv trusts a site's own authority, where the machine has a list of authorities.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS ?= true
+endif
+
 BUILD := nice $(BIN)/jeroboam node-image build kubernetes
 # The newest last: it is the one without a version.
 BUILD_ALL := $(BUILD) --version v1.35.4 && $(BUILD)
