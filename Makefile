@@ -145,3 +145,9 @@ sabotage: $(STAMP) ## breaks each seam in a copy of the tree, and sees that a ch
 	$(BIN)/python scripts/sabotage.py
 
 .PHONY: unit coverage sabotage client-2015 test test-kubernetes test-long kubernetes-images fault conformance-kubernetes security fuzz bench
+
+# A machine under QEMU: an hour where the processor has to be emulated. FROM_NOTHING=1 makes the programs of Kubernetes
+# in it too, which then takes hours; RELEASE=trixie takes another release of Debian.
+test-debian: $(STAMP) ## README's commands on a plain Debian with systemd and cgroups v2, in a virtual machine, as root
+	FROM_NOTHING='$(FROM_NOTHING)' RELEASE='$(RELEASE)' $(BIN)/python -m scripts.debian
+.PHONY: test-debian
