@@ -23,7 +23,7 @@ PROGRAMS = {
 DISK = "20G"
 _PACKAGES = (
     *("systemd", "systemd-sysv", "systemd-resolved", "dbus", "udev", "kmod", "procps", "netbase", "apparmor"),
-    *("linux-image-cloud-amd64", "openssh-server", "ca-certificates", "iproute2", "iputils-ping", "sudo", "less"),
+    *("linux-image-cloud-amd64", "openssh-server", "ca-certificates", "iproute2", "iputils-ping", "sudo", "less", "busybox"),
     *("python3", "git", "make"),
 )
 _NETWORK = "[Match]\nName=en* eth*\n[Network]\nDHCP=yes\n"

@@ -47,7 +47,7 @@ def clone_checkout(guest: Guest, checkout: pathlib.Path) -> str:
 
 def run_demo(guest: Guest) -> str:
     """README's first command, without Kubernetes."""
-    guest.run(f"{_HOME} make demo-quick", seconds=DEMO_SECONDS, log="demo-quick")
+    guest.run("cd /root/jeroboam && make demo-quick", seconds=DEMO_SECONDS, log="demo-quick")
     return read_usage(guest)
 
 
