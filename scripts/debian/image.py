@@ -23,7 +23,8 @@ PROGRAMS = {
 DISK = "20G"
 _PACKAGES = (
     *("systemd", "systemd-sysv", "systemd-resolved", "dbus", "udev", "kmod", "procps", "netbase", "apparmor"),
-    *("linux-image-cloud-amd64", "openssh-server", "ca-certificates", "iproute2", "iputils-ping", "sudo", "less", "busybox"),
+    *("busybox", "sudo", "less", "iputils-ping"),
+    *("linux-image-cloud-amd64", "openssh-server", "ca-certificates", "iproute2"),
     *("python3", "git", "make"),
 )
 _NETWORK = "[Match]\nName=en* eth*\n[Network]\nDHCP=yes\n"
