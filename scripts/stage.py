@@ -50,7 +50,8 @@ class OpenStack:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=environment,
+            # What the client prints comes before the sentinel, which another process prints.
+            env=environment | {"PYTHONUNBUFFERED": "1"},
         )
 
     def __call__(self, command: str) -> str:
