@@ -82,8 +82,10 @@ class OpenStack:
 
     def close(self) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=END_SECONDS)
+        self._process.stdout.close()
 
 
 def expect(seen: object, wanted: object, what: str) -> None:
