@@ -20,7 +20,7 @@ COME_BACK_SECONDS = 900
 _HOME = "cd /root/jeroboam && export PATH=$PWD/.venv/bin:$PATH &&"
 _STATE = "/root/.local/state/jeroboam"
 _HANDED = "/mnt/programs"
-_SWARM = ". /root/fleet/config;"
+_SWARM = ". /root/fleet/config &&"
 _SUCCEEDED = "jeroboam kubectl dev wait --for=jsonpath={{.status.phase}}=Succeeded pod/{pod} --timeout=240s"
 _REF = "refs/jeroboam/debian"
 
@@ -63,7 +63,6 @@ def build_image(guest: Guest, *, handed: bool) -> str:
     if not handed:
         guest.run(f"{_HOME} make kubernetes-image", seconds=COMPILE_SECONDS, log="kubernetes-image")
         return "programs fetched or compiled in the guest"
-    guest.run(f"{_HOME} jeroboam setup --compilers", seconds=INSTALL_SECONDS, log="compilers")
     guest.run(f"mkdir -p {_HANDED} && mount -o ro LABEL=programs {_HANDED}")
     guest.run(f"{_HOME} python -m scripts.debian.programs {_HANDED}", log="programs")
     build = f"{_HOME} nice jeroboam node-image build kubernetes --from modules"

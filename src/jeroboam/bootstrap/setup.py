@@ -15,6 +15,8 @@ from jeroboam.nodeimages.programs import BuildProgress
 from jeroboam.nodeimages.subprocesses import run_program
 from jeroboam.settings import Settings
 
+_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+
 
 async def run_script(*options: str) -> int:
     """Run `setup.sh`, which prints its steps and what stops it. Return its exit status."""
@@ -39,7 +41,9 @@ async def install_go() -> str | None:
         return None
     with as_file(files("jeroboam.nodeimages") / "requirements-go.lock") as lock:
         command = [*_find_installer(), "--quiet", "--require-hashes", "-r", str(lock)]
-        code, out, errors = await run_program(*command, cwd=Path("/"), env={})
+        # As everything else on the machine, uv trusts a site's own authority, where there is a list of authorities.
+        env = {"UV_SYSTEM_CERTS": "true"} if _AUTHORITIES.exists() else {}
+        code, out, errors = await run_program(*command, cwd=Path("/"), env=env)
     if code != 0:
         lines = (errors or out).strip().splitlines() or ["no reason"]
         raise Permanent(f"installing Go failed: {lines[-1]}")
