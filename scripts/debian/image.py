@@ -22,7 +22,18 @@ PROGRAMS = {
 }
 DISK = "20G"
 _PACKAGES = (
-    *("systemd", "systemd-sysv", "systemd-resolved", "dbus", "udev", "kmod", "procps", "netbase", "apparmor"),
+    *(
+        "systemd",
+        "systemd-sysv",
+        "systemd-resolved",
+        "systemd-timesyncd",
+        "dbus",
+        "udev",
+        "kmod",
+        "procps",
+        "netbase",
+        "apparmor",
+    ),
     *("busybox", "sudo", "less", "iputils-ping"),
     *("linux-image-cloud-amd64", "openssh-server", "ca-certificates", "iproute2"),
     *("python3", "git", "make"),

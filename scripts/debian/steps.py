@@ -54,7 +54,7 @@ def run_demo(guest: Guest) -> str:
 def run_doctor(guest: Guest) -> str:
     """Ask the doctor, and expect a machine on which the service works."""
     text = guest.run(f"{_HOME} jeroboam doctor", log="doctor")
-    expect_text("cgroups: version 2", text)
+    expect_text("version 2, driver systemd", text)
     return "cgroup v2"
 
 
@@ -84,8 +84,8 @@ def run_container(guest: Guest) -> str:
     expect_text("50000 100000", limits)
     expect_text("Load average", guest.run(f"{_HOME} jeroboam logs hello --tail 20"))
     text = guest.run(f"{_HOME} . {_STATE}/openrc && openstack appcontainer stats hello", log="stats")
-    row = next((line for line in text.splitlines() if "MEM USAGE" in line), text)
-    expect_text("64", row)
+    row = next((line for line in text.splitlines() if "MEM LIMIT" in line), text)
+    expect_text(" 64.0 ", row)
     return "memory.max and cpu.max as asked for"
 
 
