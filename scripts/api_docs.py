@@ -1,6 +1,6 @@
 """Writes the OpenAPI documents and the tables of routes and fields, from the tables that the service uses.
 
-`make docs` runs it; `make check` runs it with `--check`, which changes nothing and fails when a file is out of date.
+`make docs-tables` runs it; `make check` runs it with `--check`, which fails when a file is out of date.
 """
 
 import json
@@ -104,6 +104,8 @@ def describe_rule(rule: field_effects.FieldRule) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"`{json.dumps(value)}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
@@ -143,7 +145,7 @@ def main() -> int:
     stale = {path: text for path, text in files().items() if not path.is_file() or path.read_text() != text}
     if sys.argv[1:] == ["--check"]:
         for path in stale:
-            print(f"{path.name} is out of date; `make docs` writes it")
+            print(f"{path.name} is out of date; `make docs-tables` writes it")
         return 1 if stale else 0
     for path, text in stale.items():
         path.parent.mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
 """Writes the tables of options and of policy rules into the operator's guide, from the code that reads them.
 
-`make docs` runs it; `make check` runs it with `--check`, which changes nothing and fails when a table is out of date.
+`make docs-tables` runs it; `make check` runs it with `--check`, which fails when a table is out of date.
 """
 
 import pathlib
@@ -77,7 +77,7 @@ def main() -> int:
         GUIDE.write_text(new)
         return 0
     if old != new:
-        print(f"{GUIDE.name}: the tables are out of date; `make docs` writes them")
+        print(f"{GUIDE.name}: the tables are out of date; `make docs-tables` writes them")
         return 1
     return 0
 

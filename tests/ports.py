@@ -3,11 +3,14 @@
 from dataclasses import dataclass, field, replace
 
 from jeroboam.conductor.clusters.certificates import CertificateSigner
+from jeroboam.domain.archives import PathStat
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import MASTER, ROLES
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from jeroboam.domain.limits import LimitOwner
 from jeroboam.domain.ports import ExecResult
+from jeroboam.domain.streams import ByteStream
+from jeroboam.runtimes.fake_streams import PROGRAMS, FakePrograms, keep_all, print_all
 
 
 def caller(user: str = "u1", project: str = "p1", *roles: str) -> Caller:
@@ -89,6 +92,8 @@ class FakeGateway:
 
     asked: list[tuple] = field(default_factory=list)
     fault: Exception | None = None
+    programs: FakePrograms = field(default_factory=FakePrograms)
+    files: dict[str, bytes] = field(default_factory=dict)
 
     def _ask(self, *question) -> None:
         self.asked.append(question)
@@ -118,6 +123,29 @@ class FakeGateway:
             "net_rx": 3,
             "net_tx": 4,
         }
+
+    async def open_attach(self, host_id, container) -> ByteStream:
+        self._ask("attach", host_id, container)
+        return self.programs.start(container, PROGRAMS["cat"], (), None)
+
+    async def open_exec(self, host_id, container, command, *, tty, size, exec_id) -> ByteStream:
+        self._ask("exec", host_id, container, tuple(command), tty, size, exec_id)
+        return self.programs.start(container, PROGRAMS[command[0]], command[1:], size)
+
+    async def resize_terminal(self, host_id, container, exec_id, size) -> None:
+        self._ask("resize", host_id, container, exec_id, size)
+
+    async def stat_path(self, host_id, container, path) -> PathStat:
+        self._ask("stat", host_id, container, path)
+        return PathStat(name=path.rpartition("/")[2], size=len(self.files[path]), mode=0o644, mtime="then")
+
+    async def read_archive(self, host_id, container, path) -> ByteStream:
+        self._ask("read", host_id, container, path)
+        return self.programs.start(container, print_all(self.files[path]), (), None)
+
+    async def write_archive(self, host_id, container, path) -> ByteStream:
+        self._ask("write", host_id, container, path)
+        return self.programs.start(container, keep_all(self.files, path), (), None)
 
 
 class FakeConductor(EasyAdmission):

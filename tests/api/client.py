@@ -1,5 +1,6 @@
 """A client that calls an ASGI application directly, as a server would."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +95,9 @@ class Client:
         async def receive() -> dict[str, Any]:
             if cut and received:
                 return {"type": "http.disconnect"}
+            if received:
+                # The client neither sends more nor goes away.
+                await asyncio.Event().wait()
             received.append(True)
             return {"type": "http.request", "body": content, "more_body": cut}
 

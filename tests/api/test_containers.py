@@ -205,9 +205,6 @@ async def test_live_questions_that_cannot_be_answered(zun, make, parts, store, o
     created = await make.container()
     assert (await zun.get("/v1/containers/box/stats")).status == 409
     await on_host(created)
-    interactive = await zun.post("/v1/containers/box/execute?command=sh&run=false&interactive=true")
-    assert interactive.status == 501
-    assert "not available yet" in interactive.error["detail"]
     for fault, status in ((Unavailable("host h1 is away"), 503), (Conflict("it took too long"), 409)):
         parts.gateway.fault = fault
         answer = await zun.post("/v1/containers/box/execute?command=sh")

@@ -204,7 +204,7 @@ async def test_another_transfer_coding_is_refused(url, codings):
 
 @pytest.mark.parametrize(("token", "status"), [("member", 501), ("", 401)])
 async def test_a_websocket_that_is_not_offered_is_refused_as_its_plain_request(url, token, status):
-    path = f"{url}/container/v1/containers/some/attach"
+    path = f"{url}/container/v1/capsules"
     async with aiohttp.ClientSession(headers={"X-Auth-Token": token}) as client:
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             await client.ws_connect(path)

@@ -110,7 +110,7 @@ async def test_a_plain_request_is_no_websocket_and_the_other_way_round(parts):
         serving_route(parts, route(handler), Route(method=SOCKET, path="/ws", handler=handler, rule=None)) as client,
         client.get(client.path.replace("things", "ws")) as answer,
     ):
-        assert answer.status == 405
+        assert (answer.status, answer.headers["upgrade"]) == (426, "websocket")
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             await client.ws_connect(client.path)
         assert caught.value.status == 405

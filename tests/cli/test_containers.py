@@ -1,12 +1,15 @@
 """`jeroboam run`, `ps`, `logs`, `exec`, `rm` at a real API with an agent on a fake runtime."""
 
+import asyncio
 import json
+import sys
 
 import pytest
 from typer.testing import CliRunner
 
 from jeroboam.cli import app
 from jeroboam.domain.errors import Permanent
+from jeroboam.domain.streams import CloseReason, StreamEnding
 from jeroboam.runtimes.fake import InjectedFault
 
 
@@ -74,9 +77,8 @@ async def test_what_is_refused_is_one_line(cli, line, reason):
             "run -p 8080:80 busybox",
             "No such option: -p; no port is published; `jeroboam ps` shows the address of the container",
         ),
-        ("run -it busybox sh", "No such option: -i; a terminal and input are not there yet"),
+        ("run -it busybox sh", "No such option: -i; `jeroboam exec -it` has a terminal"),
         ("run --nonsense busybox", "No such option: --nonsense"),
-        ("exec -it box sh", "No such option: -i; a terminal and input are not there yet"),
         ("kubectl --nonsense dev", "No such option: --nonsense"),
         ("cluster shell --nonsense node", "No such option: --nonsense"),
     ],
@@ -107,3 +109,60 @@ async def test_the_other_printed_commands_are_taken(cli):
     await cli("run --name box busybox")
     for line in ("ps --show-api", "logs --show-api box --tail 5", "exec --show-api box ls -l", "rm --show-api -f box"):
         await cli.openstack(await cli(line))
+
+
+async def type_at(cli, *words):
+    """The command in a process of its own, which has an input."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "jeroboam", *words),
+        env=cli.environment,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_a_command_with_input(cli, service):
+    uuid, _ = (await cli("run --name box busybox")).split()
+    command = await type_at(cli, "exec", "-i", "box", "cat")
+    command.stdin.write(b"through the container")
+    assert await asyncio.wait_for(command.stdout.readexactly(21), 30) == b"through the container"
+    [process] = service.runtime.programs.running[uuid]
+    await process.finish(StreamEnding(reason=CloseReason.ENDED, exit_code=7))
+    assert await asyncio.wait_for(command.wait(), 30) == 7
+
+
+async def test_a_command_with_input_that_is_broken_off(cli, service):
+    uuid, _ = (await cli("run --name box busybox")).split()
+    command = await type_at(cli, "exec", "-i", "box", "flood", "10")
+    assert await asyncio.wait_for(command.stdout.read(), 30) == b"x" * 10
+    assert await command.wait() == 0
+    command = await type_at(cli, "exec", "-i", "box", "cat")
+    command.stdin.write(b"x")
+    await command.stdout.read(1)
+    [process] = service.runtime.programs.running[uuid]
+    await process.finish(StreamEnding(reason=CloseReason.UNAVAILABLE, detail="the Engine is away"))
+    _, err = await asyncio.wait_for(command.communicate(), 30)
+    assert (command.returncode, err) == (1, b"jeroboam: running a command in container box: the Engine is away\n")
+
+
+async def test_logs_are_followed(cli, service):
+    uuid, _ = (await cli("run --name box busybox")).split()
+    service.runtime.print_output(uuid, "one\n")
+    command = await type_at(cli, "logs", "-f", "box")
+    assert await asyncio.wait_for(command.stdout.readline(), 30) == b"one\n"
+    service.runtime.print_output(uuid, "two\n")
+    service.runtime.end(uuid)
+    assert await asyncio.wait_for(command.stdout.read(), 30) == b"two\n"
+    assert await command.wait() == 0
+
+
+async def test_what_needs_a_terminal_says_so(cli):
+    await cli("run --name box busybox")
+    assert await cli.refused("exec -t box sh") == "jeroboam: -t: this is no terminal; -i alone passes the input on"
+    assert await cli.refused("logs -f nope") == (
+        "jeroboam: following the logs of container nope: Container nope could not be found."
+    )
+    assert await cli.refused("exec -i nope cat") == (
+        "jeroboam: running a command in container nope: Container nope could not be found."
+    )

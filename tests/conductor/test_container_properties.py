@@ -36,7 +36,15 @@ from tests.conductor.kills import KillableStore, KillSwitch
 EXAMPLES = int(os.environ.get("JEROBOAM_EXAMPLES", "0"))
 SETTINGS = settings(max_examples=EXAMPLES or 12, deadline=None, derandomize=not EXAMPLES)
 
-ACTIONS = [OpKind.START, OpKind.STOP, OpKind.REBOOT, OpKind.KILL, OpKind.PAUSE, OpKind.UNPAUSE]
+ACTIONS = [
+    OpKind.START,
+    OpKind.STOP,
+    OpKind.REBOOT,
+    OpKind.KILL,
+    OpKind.PAUSE,
+    OpKind.UNPAUSE,
+    OpKind.REBUILD,
+]
 ALIVE = {RuntimeState.RUNNING, RuntimeState.PAUSED}
 STATUS = {
     RuntimeState.CREATED: Status.CREATED,
@@ -94,7 +102,9 @@ hints, places = st.sampled_from([1, 0, 2]), st.integers(0, 12)
 kills = st.one_of(
     st.builds(Kill, places),
     st.builds(
-        KillInCall, st.sampled_from(["create", "start", "stop", "kill", "pause", "unpause", "remove"]), st.booleans()
+        KillInCall,
+        st.sampled_from(["pull", "create", "start", "stop", "kill", "pause", "unpause", "remove"]),
+        st.booleans(),
     ),
 )
 wishes = st.builds(Wish, st.integers(0, len(ACTIONS) - 1), hints)
@@ -107,6 +117,8 @@ def perform(state: RuntimeState, kind: OpKind) -> RuntimeState:
     match kind:
         case OpKind.REBOOT:
             return RuntimeState.RUNNING
+        case OpKind.REBUILD:
+            return RuntimeState.RUNNING if state in ALIVE else RuntimeState.CREATED
         case OpKind.START if state not in ALIVE:
             return RuntimeState.RUNNING
         case OpKind.STOP | OpKind.KILL if state in ALIVE:
@@ -127,6 +139,7 @@ class Service:
         self.runtime = FakeRuntime(clock=clock)
         self.uuid = ""
         self.wished = RuntimeState.ABSENT
+        self.made = 1
 
     def start(self) -> None:
         self._loop = Loop(
@@ -136,7 +149,7 @@ class Service:
             parallel=8,
             resync_seconds=RESYNC_SECONDS,
         )
-        records = DispatchRecords(self._store, ids=RandomIds(), dispatcher="d1")
+        records = DispatchRecords(self._store, ids=RandomIds(), dispatcher="d1", heal_seconds=600)
         self._dispatcher = Dispatcher(records, bus=self._bus, clock=self._clock, resync=RESYNC_SECONDS)
         self._journal = Journal(self._folder / "agent.db")
         agent = Agent(
@@ -205,9 +218,12 @@ class Service:
         """One transaction, as the API writes it, and its hints."""
         async with self._store.write() as tx:
             container = await tx.containers.get(self.uuid)
+            if kind is OpKind.REBUILD:
+                params["run"] = states.will_run(container)
             asked = states.ask_container(container, kind, now=tx.now, seconds=WISH_SECONDS, request_id="r", **params)
             await tx.containers.update(asked)
         self.wished = RuntimeState.ABSENT if kind is OpKind.DELETE else perform(self.wished, kind)
+        self.made += kind is OpKind.REBUILD
         for _ in range(hints):
             await self._hint()
 
@@ -243,7 +259,7 @@ class Service:
         container = await self._get()
         assert container.status is STATUS[self.wished]
         assert self.runtime.containers[self.uuid].state is self.wished
-        assert self.runtime.containers[self.uuid].runtime_id == "fake-1", "it is made once"
+        assert self.runtime.containers[self.uuid].runtime_id == f"fake-{self.made}", "it is made once for each wish"
 
 
 class Gate(asyncio.Event):

@@ -137,3 +137,17 @@ async def test_the_sources_of_kubernetes_nodes_are_there_to_compile(whole, tmp_p
     assert status == 1
     assert "compiling etcd" in err
     assert "sources: go.mod main.go" in err
+
+
+@pytest.mark.docker
+async def test_the_set_up_installs_the_pinned_go_where_there_is_none_that_compiles(whole, tmp_path):
+    for name, text in (("go", "echo go1.19.8"), ("uv", f'echo "$@" >{tmp_path}/call')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    made = await whole("setup --compilers", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    environment = whole.home.parent / "venv"
+    assert f"set-up: Go is installed in {environment}\n" in made
+    call = (tmp_path / "call").read_text().split()
+    assert call[:5] == ["pip", "install", "--python", f"{environment}/bin/python", "--quiet"]
+    assert call[5:7] == ["--require-hashes", "-r"]
+    assert pathlib.Path(call[7]).name == "requirements-go.lock"

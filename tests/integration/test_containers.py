@@ -79,6 +79,18 @@ async def test_what_happens_behind_our_back_is_seen_in_time(house, engine):
     assert container.observed.state is RuntimeState.ABSENT
 
 
+async def test_a_container_that_is_lost_heals(house, engine):
+    uuid, before = await running(house, auto_heal=True)
+    await engine.containers.container(f"jeroboam-{uuid}").delete(force=True)
+    after = await house.until(
+        uuid,
+        lambda container: (
+            is_(Status.RUNNING)(container) and container.observed.runtime_id != before.observed.runtime_id
+        ),
+    )
+    assert after.status_reason is None
+
+
 async def test_what_happens_while_the_agent_is_away_is_seen_when_it_is_back(house, engine):
     ends, _ = await running(house)
     stays, before = await running(house)

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from jeroboam.dispatch.records import DispatchRecords
 from jeroboam.dispatch.sessions import RESYNC_SECONDS, Dispatcher
-from jeroboam.domain.containers import ContainerObserved, RuntimeState
+from jeroboam.domain.containers import ContainerObserved, OpKind, RuntimeState
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.kit.ids import RandomIds
 from jeroboam.protocol import VERSION, Assignment, Assignments, ContainerForgotten, ContainerReport, Hello, HostReport
@@ -28,7 +28,7 @@ class Rig:
         self.store = store
         self.clock = ManualClock()
         self.dispatcher = Dispatcher(
-            DispatchRecords(store, ids=RandomIds(), dispatcher="d1"), bus=bus, clock=self.clock
+            DispatchRecords(store, ids=RandomIds(), dispatcher="d1", heal_seconds=600), bus=bus, clock=self.clock
         )
         self.hosts = [builders.host(hostname=name) for name in ("h1", "h2")]
         self.containers = [builders.container(host_id=host.uuid, host=host.hostname) for host in self.hosts]
@@ -157,3 +157,47 @@ async def test_a_container_that_cannot_be_read_is_kept_and_sent_once_it_is_repai
 async def hint(rig, container) -> None:
     async with rig.store.write() as tx:
         tx.hint("dispatch", f"{container.host_id}/{container.uuid}")
+
+
+async def report_to(store, container, **observed) -> None:
+    records = DispatchRecords(store, ids=RandomIds(), dispatcher="d1", heal_seconds=600)
+    report = ContainerReport(uuid=container.uuid, observed=replace(container.observed, **observed))
+    assert await records.report(container.host_id, report)
+
+
+@pytest.mark.parametrize(
+    ("auto_heal", "observed", "healed"),
+    [
+        (True, {"state": RuntimeState.ABSENT}, True),
+        (False, {"state": RuntimeState.ABSENT}, False),
+        (True, {"state": RuntimeState.EXITED}, False),
+        # An op has ended: its failure is told, and not made up for.
+        (True, {"state": RuntimeState.ABSENT, "seq": 2, "failed_op": OpKind.REBUILD, "error": "no"}, False),
+    ],
+)
+async def test_a_lost_container_is_made_anew_if_it_is_wished(rig, auto_heal, observed, healed):
+    host = rig.hosts[0]
+    spec = replace(rig.containers[0].spec, auto_heal=auto_heal)
+    seen = ContainerObserved(seq=1, state=RuntimeState.RUNNING)
+    lost = builders.container(name="lost", host_id=host.uuid, host=host.hostname, spec=spec, observed=seen)
+    async with rig.store.write() as tx:
+        await tx.containers.insert(lost)
+    await report_to(rig.store, lost, **observed)
+    async with rig.store.read() as tx:
+        row = await tx.containers.get(lost.uuid)
+        actions = await tx.container_actions.list_newest_first(lost.uuid, 10)
+    assert [(op.kind, op.params) for op in row.ops] == ([(OpKind.REBUILD, {"run": True})] if healed else [])
+    assert [action.action for action in actions] == (["rebuild"] if healed else [])
+
+
+async def test_what_cannot_be_made_anew_stays_lost(rig):
+    host = rig.hosts[0]
+    spec = replace(rig.containers[0].spec, auto_heal=True)
+    gone = ContainerObserved(seq=2, state=RuntimeState.ABSENT, error="no such image", failed_op=OpKind.REBUILD)
+    lost = builders.container(name="lost", host_id=host.uuid, host=host.hostname, spec=spec, observed=gone)
+    async with rig.store.write() as tx:
+        await tx.containers.insert(lost)
+    await report_to(rig.store, lost)
+    async with rig.store.read() as tx:
+        row = await tx.containers.get(lost.uuid)
+    assert (row.ops, row.status_reason) == ((), "no such image")

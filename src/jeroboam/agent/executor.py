@@ -68,8 +68,15 @@ def merge_state(state: ContainerState | None, last: ContainerObserved) -> Contai
         addresses=state.addresses,
         ports=state.ports,
         hostname=state.hostname,
+        command=state.command,
+        entrypoint=state.entrypoint,
         health=state.health,
     )
+
+
+def _lacks_files(state: ContainerState, assignment: Assignment) -> bool:
+    """Whether the container may lack files that it is created with: an earlier attempt did not get further."""
+    return state.started_at is None and bool(assignment.spec.mounts)
 
 
 class OpExecutor:
@@ -168,7 +175,8 @@ class OpExecutor:
     async def create(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
         state = await self._find(assignment.uuid) if before is not None else None
         self._begin(assignment.uuid, due_op.op, None)
-        state = state or await self._make(assignment, due_op.op)
+        if state is None or _lacks_files(state, assignment):
+            state = await self._make(assignment, due_op.op)
         if due_op.op.params.get("run") and state.started_at is None:
             await self._step(assignment, "container_starting")
             state = await self._runtime.start(assignment.uuid)
@@ -220,6 +228,26 @@ class OpExecutor:
         await self._step(assignment, "container_rebooting")
         await self._runtime.stop(assignment.uuid, due_op.op.params.get("timeout"))
         return await self._runtime.start(assignment.uuid)
+
+    async def rebuild(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
+        """Make the container anew. The old one goes once the image is there, and is known by its id."""
+        uuid, old_id = assignment.uuid, self._journal.entry(assignment.uuid).observed.runtime_id
+        self._begin(uuid, due_op.op, None)
+        state = await self._find(uuid)
+        is_retry = before is not None and old_id is not None
+        if state is not None and is_retry and state.runtime_id != old_id:
+            if _lacks_files(state, assignment):
+                state = await self._make(assignment, due_op.op)
+        else:
+            await self._step(assignment, "image_pulling")
+            await self._pull(assignment, due_op.op)
+            await self._step(assignment, "container_rebuilding")
+            await self._runtime.remove(uuid, force=True)
+            state = await self._runtime.create(uuid, assignment.name, assignment.spec, project=assignment.project_id)
+        if due_op.op.params.get("run") and state.started_at is None:
+            await self._step(assignment, "container_starting")
+            state = await self._runtime.start(uuid)
+        return state
 
     async def stop(self, assignment: Assignment, due_op: DueOp, _: JournalEntry | None) -> ContainerState:
         await self._step(assignment, "container_stopping")
@@ -338,6 +366,7 @@ _OPERATIONS: Mapping[OpKind, _Operation] = MappingProxyType(
         OpKind.START: OpExecutor.start,
         OpKind.STOP: OpExecutor.stop,
         OpKind.REBOOT: OpExecutor.reboot,
+        OpKind.REBUILD: OpExecutor.rebuild,
         OpKind.PAUSE: OpExecutor.pause,
         OpKind.UNPAUSE: OpExecutor.unpause,
         OpKind.KILL: OpExecutor.kill,

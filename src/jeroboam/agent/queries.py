@@ -5,6 +5,7 @@ from typing import cast
 import structlog
 
 from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.streams import ByteStream, StreamClosed
 from jeroboam.protocol import (
     ExecuteAnswer,
     ExecuteRequest,
@@ -17,6 +18,10 @@ from jeroboam.protocol import (
     LogsAnswer,
     LogsRequest,
     Message,
+    ResizeAnswer,
+    ResizeRequest,
+    StatPathAnswer,
+    StatPathRequest,
     StatsAnswer,
     StatsRequest,
     TopAnswer,
@@ -27,6 +32,8 @@ from jeroboam.runtimes.base import (
     ContainerGone,
     InvalidRequest,
     Runtime,
+    SupportsArchives,
+    SupportsAttach,
     SupportsExec,
     SupportsLogs,
     SupportsStats,
@@ -35,11 +42,19 @@ from jeroboam.runtimes.base import (
 
 log = structlog.get_logger(__name__)
 
+RunningCommands = dict[tuple[str, str], ByteStream]
+"""Commands with input, by the uuid of their container and their `exec_id`."""
 
-async def answer_request(runtime: Runtime, request: LiveRequest, *, limit: float) -> LiveResponse:
+
+async def answer_request(
+    runtime: Runtime, request: LiveRequest, *, limit: float, commands: RunningCommands
+) -> LiveResponse:
     """Return the answer, or the reason why there is none. A command may take `limit` seconds."""
     try:
-        answer = await _ask(runtime, request.container, request.question, limit)
+        if isinstance(request.question, ResizeRequest):
+            answer: LiveAnswer = await _resize(runtime, request.container, request.question, commands)
+        else:
+            answer = await _ask(runtime, request.container, request.question, limit)
     except Exception as error:  # noqa: BLE001  (the user gets an answer in any case)
         answer = describe_failure(error, container=request.container, question=request.question)
     return LiveResponse(id=request.id, answer=answer)
@@ -52,12 +67,28 @@ def describe_failure(error: Exception, *, container: str, question: Message) -> 
             return LiveFailure(kind=LiveFailureKind.GONE, detail=error.reason)
         case InvalidRequest():
             return LiveFailure(kind=LiveFailureKind.INVALID, detail=error.reason)
+        case StreamClosed():
+            return LiveFailure(kind=LiveFailureKind.GONE, detail="the command has ended")
         case Permanent() | CommandTimedOut():
             return LiveFailure(kind=LiveFailureKind.CONFLICT, detail=error.reason)
         case Temporary():
             return LiveFailure(kind=LiveFailureKind.UNAVAILABLE, detail=error.reason)
     log.error("agent.bug", exc_info=error, container=container, question=question.__struct_config__.tag)
     return LiveFailure(kind=LiveFailureKind.UNAVAILABLE, detail="the agent had an internal error")
+
+
+async def _resize(runtime: Runtime, uuid: str, question: ResizeRequest, commands: RunningCommands) -> LiveAnswer:
+    """Set the size of the terminal of a command, or of the container's own process."""
+    if question.exec_id is not None:
+        command = commands.get((uuid, question.exec_id))
+        if command is None:
+            return LiveFailure(kind=LiveFailureKind.GONE, detail=f"the command {question.exec_id} does not run")
+        await command.resize(question.size)
+    elif isinstance(runtime, SupportsAttach):
+        await runtime.resize_terminal(uuid, question.size)
+    else:
+        raise Permanent("this host's runtime has no terminals")
+    return ResizeAnswer()
 
 
 async def _ask(runtime: Runtime, uuid: str, question: LiveQuestion, limit: float) -> LiveAnswer:
@@ -81,4 +112,6 @@ async def _ask(runtime: Runtime, uuid: str, question: LiveQuestion, limit: float
             return TopAnswer(titles=tuple(titles), processes=tuple(map(tuple, rows)))
         case StatsRequest() if isinstance(runtime, SupportsStats):
             return StatsAnswer(sample=dict(await runtime.stats(uuid)))
+        case StatPathRequest() if isinstance(runtime, SupportsArchives):
+            return StatPathAnswer(stat=await runtime.stat_path(uuid, question.path))
     raise Permanent(f"this host's runtime has no {question.__struct_config__.tag}")

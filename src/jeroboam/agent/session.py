@@ -87,6 +87,7 @@ class Agent:
         self._kept: set[str] = set()
         """Uuids of containers that belong on this host and that the server could not describe."""
         self._sent: dict[str, ContainerObserved] = {}
+        self._commands: queries.RunningCommands = {}
         self._tasks = Tasks(_report)
         self._cleanup: asyncio.Task[None] | None = None
         self._workers = WorkerPool(
@@ -160,7 +161,7 @@ class Agent:
                 stream = streams.accept(message)
                 if stream is not None:
                     name = f"stream {stream.number}"
-                    self._tasks.start(name, serve_stream(self._runtime, streams, stream, message))
+                    self._tasks.start(name, serve_stream(self._runtime, streams, stream, message, self._commands))
             case Assignments():
                 self._take_all(message)
             case Assignment():
@@ -194,7 +195,9 @@ class Agent:
         self._workers.call(uuid)
 
     async def _answer(self, request: LiveRequest) -> None:
-        response = await queries.answer_request(self._runtime, request, limit=self._execute_limit)
+        response = await queries.answer_request(
+            self._runtime, request, limit=self._execute_limit, commands=self._commands
+        )
         try:
             await self._send(response)
         except UnencodableMessage as error:

@@ -9,19 +9,28 @@ import asyncio
 
 import structlog
 
-from jeroboam.agent.queries import describe_failure
+from jeroboam.agent.queries import RunningCommands, describe_failure
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.streams import ByteStream, CloseReason, StreamClosed, StreamEnding
 from jeroboam.kit.tasks import Tasks
-from jeroboam.protocol import FollowLogs, InteractiveExec, LiveFailure, StreamOpen
+from jeroboam.protocol import Attach, FollowLogs, InteractiveExec, LiveFailure, ReadArchive, StreamOpen, WriteArchive
 from jeroboam.protocol.agent_streams import AgentStream, AgentStreams
-from jeroboam.runtimes.base import Runtime, SupportsFollowLogs, SupportsInteractiveExec
+from jeroboam.runtimes.base import (
+    Runtime,
+    SupportsArchives,
+    SupportsAttach,
+    SupportsFollowLogs,
+    SupportsInteractiveExec,
+)
 
 log = structlog.get_logger(__name__)
 
 
-async def serve_stream(runtime: Runtime, streams: AgentStreams, stream: AgentStream, message: StreamOpen) -> None:
-    """Serve one stream until either side ends it."""
+async def serve_stream(
+    runtime: Runtime, streams: AgentStreams, stream: AgentStream, message: StreamOpen, commands: RunningCommands
+) -> None:
+    """Serve one stream until either side ends it. While it runs, a command with a name is in `commands`."""
+    key = _name_command(message)
     tasks = Tasks(_report)
     process: ByteStream | None = None
     try:
@@ -35,6 +44,8 @@ async def serve_stream(runtime: Runtime, streams: AgentStreams, stream: AgentStr
             await stream.close(CloseReason(opened.kind), opened.detail)
             return
         process = opened
+        if key is not None:
+            commands[key] = process
         await streams.confirm(stream)
         tasks.start("input", _carry_input(stream, process))
         tasks.start("sizes", _carry_sizes(stream, process))
@@ -47,7 +58,15 @@ async def serve_stream(runtime: Runtime, streams: AgentStreams, stream: AgentStr
             await tasks.close()
         finally:
             if process is not None:
+                if key is not None and commands.get(key) is process:
+                    del commands[key]
                 await process.close()
+
+
+def _name_command(message: StreamOpen) -> tuple[str, str] | None:
+    request = message.request
+    exec_id = request.exec_id if isinstance(request, InteractiveExec) else None
+    return None if exec_id is None else (message.container, exec_id)
 
 
 async def _open(runtime: Runtime, message: StreamOpen) -> ByteStream | LiveFailure:
@@ -66,6 +85,12 @@ async def _open(runtime: Runtime, message: StreamOpen) -> ByteStream | LiveFailu
                 )
             case InteractiveExec() if isinstance(runtime, SupportsInteractiveExec):
                 return await runtime.open_exec(uuid, request.command, tty=request.tty, size=request.size)
+            case Attach() if isinstance(runtime, SupportsAttach):
+                return await runtime.open_attach(uuid)
+            case ReadArchive() if isinstance(runtime, SupportsArchives):
+                return await runtime.read_archive(uuid, request.path)
+            case WriteArchive() if isinstance(runtime, SupportsArchives):
+                return await runtime.write_archive(uuid, request.path)
         raise Permanent(f"this host's runtime has no {request.__struct_config__.tag}")
     except Exception as error:  # noqa: BLE001  (the user is told in any case)
         return describe_failure(error, container=uuid, question=request)

@@ -41,7 +41,7 @@ from jeroboam.api.sockets import refuse_socket, serve_socket
 from jeroboam.api.streams import Upload, respond_in_pieces
 from jeroboam.api.turns import RequestSlots, TooManyRequests
 from jeroboam.api.versions import MalformedVersion, UnsupportedVersion, negotiate, version_headers
-from jeroboam.domain.caller import Caller
+from jeroboam.domain.caller import NOBODY, Caller
 from jeroboam.domain.errors import Refused
 
 __all__ = ["ApiOptions", "ApiParts", "create_app"]
@@ -180,7 +180,9 @@ class _Mount:
             return public
         open_to_all = not segments
         try:
-            if not open_to_all and (refusal := await self._identify(head, trace, segments)) is not None:
+            if self._is_open(head, segments):
+                head.caller = NOBODY
+            elif not open_to_all and (refusal := await self._identify(head, trace, segments)) is not None:
                 return refusal
             version = negotiate(head.headers.get("openstack-api-version"), self._family)
         except MalformedVersion as error:
@@ -197,7 +199,8 @@ class _Mount:
         else:
             assert head.caller is not None
             try:
-                async with self._turns.hold(head.caller.project_id):
+                # Requests without a token wait for those of the same path only.
+                async with self._turns.hold(head.caller.project_id or head.path):
                     answer = await self._route_request(head, receive, trace, segments, base, version)
             except TooManyRequests as error:
                 answer = self._reply_failure(_refusal(error), ("Retry-After", "1"))
@@ -239,6 +242,12 @@ class _Mount:
             return Answer(status=answer.status, body=b"OK" if answer.status == 200 else b"", media_type="text/plain")  # noqa: PLR2004
         return answer
 
+    def _is_open(self, head: RequestHead, segments: list[str]) -> bool:
+        """Whether the request is for a WebSocket that needs no token."""
+        match = self._routes.match(segments) if head.method == SOCKET else None
+        route = match.methods.get(SOCKET) if match is not None else None
+        return route is not None and route.is_open
+
     async def _identify(self, head: RequestHead, trace: RequestTrace, segments: list[str]) -> Answer | None:
         """Set the caller. Return the refusal where there is no valid token, or where it does not permit the request."""
         token = head.headers.get("x-auth-token")
@@ -269,7 +278,7 @@ class _Mount:
             return self._reply_failure(_status(404))
         route = match.methods.get(head.method) or _find_absent(match.methods, head.method)
         if route is None:
-            return self._reply_failure(_status(405), ("Allow", ", ".join(sorted(match.methods.keys() - {SOCKET}))))
+            return self._refuse_method(match.methods)
         trace.route, trace.rule, trace.path = route.path, route.rule, match.path
         fail = partial(self._reply_failure, route=route.path)
         if (refusal := route.refuse_version(version)) is not None:
@@ -299,6 +308,7 @@ class _Mount:
                 subject=trace.subject,
                 upload=upload,
                 subprotocols=head.subprotocols,
+                origin=head.headers.get("origin"),
             )
             return await route.handler(call)
         except Refused as error:
@@ -309,6 +319,12 @@ class _Mount:
             return fail(Failure(status=400, detail="The request's body was cut off.", from_handler=True))
         except Exception as error:  # noqa: BLE001  (unexpected errors end here, and in the log)
             return self._reply_bug(error, head, trace)
+
+    def _refuse_method(self, methods: Mapping[str, Route]) -> Answer:
+        """A 405 that names the methods of the path; where it is a WebSocket alone, a 426."""
+        if methods.keys() == {SOCKET}:
+            return self._reply_failure(_status(426), ("Upgrade", "websocket"), ("Connection", "Upgrade"))
+        return self._reply_failure(_status(405), ("Allow", ", ".join(sorted(methods.keys() - {SOCKET}))))
 
     def _arguments(self, pairs: Iterable[tuple[str, str]], route: Route) -> Mapping[str, Any]:
         arguments: dict[str, Any] = {}

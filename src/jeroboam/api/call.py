@@ -46,6 +46,8 @@ class Call:
     """The body in pieces, where the route takes an upload; `body` is empty then."""
     subprotocols: tuple[str, ...] = ()
     """What the client of a WebSocket can speak, best first."""
+    origin: str | None = None
+    """The site whose page opens the WebSocket, as a browser says."""
 
     def json(self) -> Any:
         """The decoded body. Raises `Invalid` if it is not JSON or holds a NUL character."""
@@ -172,6 +174,8 @@ class Route:
     """The schema of the body; None where the method reads none."""
     body_needed: bool = True
     """Whether the body is required."""
+    is_open: bool = False
+    """Whether the request needs no token of Keystone; for a WebSocket whose URL is the secret. Its caller is nobody."""
     upload: bool = False
     """Whether the body is handed to the handler in pieces, as it comes, and is no JSON (`Call.upload`)."""
     status: int = 200

@@ -36,6 +36,8 @@ class ApiOptions:
     """The largest body of a request, in octets."""
     max_upload: int
     """The largest body of a request that is handed on in pieces, in octets."""
+    cors_origins: tuple[str, ...]
+    """Sites whose pages may use the API from a browser; `*` is any."""
     parallel_requests: int
     """Requests of one project that are answered in parallel; further ones wait."""
     heat_views: bool
@@ -51,7 +53,7 @@ class ApiOptions:
     container_quota: Mapping[str, int]
     """Of each project: `containers`, `memory`, `cpu`, `disk`; -1 is no limit."""
     create_seconds: float
-    """Seconds for the creation of a container, including the pull of its image."""
+    """Seconds for the creation or the rebuild of a container, including the pull of its image."""
     op_seconds: float
     """Seconds for any other operation on a container, besides its own time-out."""
     runtime: str
@@ -59,4 +61,4 @@ class ApiOptions:
 
     def seconds_for(self, kind: OpKind) -> float:
         """The deadline of an operation on a container, in seconds."""
-        return self.create_seconds if kind is OpKind.CREATE else self.op_seconds
+        return self.create_seconds if kind in {OpKind.CREATE, OpKind.REBUILD} else self.op_seconds

@@ -13,6 +13,7 @@ def build_api_options(settings: Settings, *, auth_uri: str) -> ApiOptions:
         max_limit=settings.api.max_limit,
         max_body=settings.api.max_body,
         max_upload=settings.api.max_upload,
+        cors_origins=tuple(settings.api.cors_origins),
         parallel_requests=settings.api.parallel_requests,
         heat_views=settings.api.heat_views,
         service_down_time=settings.conductor.service_down_seconds,

@@ -7,7 +7,12 @@ from jeroboam.dispatch.sessions import Dispatcher
 
 def start_dispatch(context: ProcessContext) -> Dispatcher:
     """Start a dispatcher that serves no session yet."""
-    records = DispatchRecords(context.store, ids=context.ids, dispatcher=context.name)
+    records = DispatchRecords(
+        context.store,
+        ids=context.ids,
+        dispatcher=context.name,
+        heal_seconds=float(context.settings.containers.create_seconds),
+    )
     dispatcher = Dispatcher(records, bus=context.bus, clock=context.clock)
     context.tasks.start("dispatch", dispatcher.run())
     return dispatcher

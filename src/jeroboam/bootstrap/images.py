@@ -1,13 +1,13 @@
 """Node images for the command line: list, build and remove them. Neighbours: `cli`; `nodeimages`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from jeroboam.clients.docker import DockerClient, connect
 from jeroboam.kit.clock import SystemClock
-from jeroboam.nodeimages import busybox, engine, fromhost, kubernetes, loadbalancer, swarm
+from jeroboam.nodeimages import busybox, engine, fromhost, kubernetes, loadbalancer, removal, swarm
 from jeroboam.nodeimages.base import BuiltImage
 from jeroboam.nodeimages.engine import EngineNodeImage
 from jeroboam.nodeimages.fetch_or_compile import FetchOrCompile
@@ -84,6 +84,18 @@ async def remove(settings: Settings, name: str) -> Sequence[str]:
     """Remove a node image. Return the names that it had."""
     async with _engine(settings) as docker:
         return await engine.remove_image(docker, name)
+
+
+async def remove_all_images(settings: Settings) -> AsyncIterator[str]:
+    """Remove all node images, and the small image if it was made here. Yield a line for each."""
+    async with _engine(settings) as docker:
+        async for line in removal.remove_images(docker):
+            yield line
+
+
+def remove_cache(settings: Settings) -> Iterator[str]:
+    """Remove the programs that node images were made of. Yield lines. Raises `ValueError` while a build uses them."""
+    return removal.remove_cache(settings.image_cache)
 
 
 @asynccontextmanager

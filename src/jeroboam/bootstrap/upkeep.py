@@ -6,7 +6,8 @@ Engine. Rows in a PostgreSQL of the operator's stay there. Neighbours: `cli`; `s
 
 import asyncio
 import shutil
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from jeroboam.bootstrap import drivers
 from jeroboam.bootstrap.database import open_store
@@ -37,6 +38,17 @@ class InstallationSummary:
     containers: tuple[ObjectSummary, ...]
     hosts: tuple[Host, ...]
     services: tuple[ServiceRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Removal:
+    """What was removed of an installation."""
+
+    clusters: Mapping[str, str]
+    """Names by uuid; empty: unknown."""
+    containers: Mapping[str, str]
+    known_clusters: Collection[str]
+    """The uuids of these clusters, and of others that the store had."""
 
 
 async def read_summary(settings: Settings) -> InstallationSummary:
@@ -76,25 +88,27 @@ async def read_summary(settings: Settings) -> InstallationSummary:
     )
 
 
-async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
-    """Remove all objects of the installation, then its state. Return the numbers of clusters and of containers.
+async def remove(settings: Settings, folder: StateFolder) -> Removal:
+    """Remove all objects of the installation, then its state.
 
     The caller holds the folder's lock, so no object is created meanwhile. Raises `DriverError` if the Engine does not
     answer. The state is kept then, so that the command can be repeated.
     """
-    clusters = containers = 0
+    names = await _read_names(settings)
+    clusters: list[str] = []
+    containers: list[str] = []
     for provider in drivers.make_providers(settings, folder.installation(), SystemClock()).values():
         try:
             for uuid in await provider.list_owned():
                 await provider.destroy(uuid)
-                clusters += 1
+                clusters.append(uuid)
         finally:
             await provider.close()
     runtime = drivers.make_runtime(settings, folder.installation())
     try:
         for container in await runtime.list_owned():
             await runtime.remove(container.uuid, force=True)
-            containers += 1
+            containers.append(container.uuid)
         if isinstance(runtime, SupportsCleanup):
             # Shared objects of the removed containers are removed too.
             await runtime.tidy()
@@ -102,4 +116,28 @@ async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
         if isinstance(runtime, SupportsClose):
             await runtime.close()
     await asyncio.to_thread(shutil.rmtree, folder.path)
-    return clusters, containers
+    return Removal(
+        clusters={uuid: names.clusters.get(uuid, "") for uuid in clusters},
+        containers={uuid: names.containers.get(uuid, "") for uuid in containers},
+        known_clusters=names.clusters.keys() | set(clusters),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Names:
+    """Names by uuid."""
+
+    clusters: Mapping[str, str] = field(default_factory=dict)
+    containers: Mapping[str, str] = field(default_factory=dict)
+
+
+async def _read_names(settings: Settings) -> _Names:
+    """Return the names in the store; none if it cannot be read, which keeps nobody from removing."""
+    try:
+        summary = await read_summary(settings)
+    except ValueError:
+        return _Names()
+    return _Names(
+        clusters={cluster.uuid: cluster.name for cluster in summary.clusters},
+        containers={container.uuid: container.name for container in summary.containers},
+    )

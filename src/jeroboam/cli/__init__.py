@@ -18,9 +18,8 @@ from typer.completion import (  # type: ignore[attr-defined]  # it has them, and
 
 from jeroboam import settings as options
 from jeroboam.cli import config as config_commands
-from jeroboam.cli import containers, doctor, own_clusters, setup, systemd, up
+from jeroboam.cli import containers, doctor, down, own_clusters, setup, systemd, up
 from jeroboam.cli.clusters import changes, create, kubeconfig, lists, nodes
-from jeroboam.cli.greeting import format_stop
 from jeroboam.cli.help import CONTEXT, UserCommand, build_group
 from jeroboam.cli.node_images import images
 from jeroboam.cli.terminal import (
@@ -33,7 +32,6 @@ from jeroboam.cli.terminal import (
     show_line,
     show_table,
 )
-from jeroboam.kit.words import format_count
 
 PROGRAM = "jeroboam"
 _PASS_THROUGH = {"allow_interspersed_args": False}
@@ -90,6 +88,7 @@ app.command("setup", cls=UserCommand)(setup.set_up_machine)
 app.command("up", cls=UserCommand)(up.start_service)
 app.command("stop", cls=UserCommand)(up.stop_service)
 app.command("systemd-unit", cls=UserCommand)(systemd.show_unit)
+app.command("down", cls=UserCommand)(down.remove_installation)
 app.command("doctor", cls=UserCommand)(doctor.doctor)
 app.command("kubectl", cls=UserCommand, context_settings=_PASS_THROUGH)(own_clusters.kubectl)
 app.command("run", cls=containers.ContainerCommand, context_settings=_PASS_THROUGH)(containers.run_container)
@@ -127,39 +126,6 @@ def show_completion(
         if shell not in ("bash", "zsh", "fish"):
             raise ValueError(f"{shell}: there is completion for bash, zsh and fish")
         print(get_completion_script(prog_name=PROGRAM, complete_var=f"_{PROGRAM.upper()}_COMPLETE", shell=shell))
-
-
-@app.command(cls=UserCommand)
-def down(
-    state: State = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    config: Config = None,
-) -> None:
-    """Remove all that this installation made, and its state.
-
-    That is every cluster, container and network. The service must not run.
-    """
-    with report_errors():
-        settings = options.load(config, state=state)
-        if not yes:
-            typer.confirm(f"Remove everything of the installation in {settings.state}?", abort=True)
-        cluster_count, container_count = asyncio.run(_down(settings))
-        counts = f"{format_count(cluster_count, 'cluster')}, {format_count(container_count, 'container')}"
-        show_line(f"removed {counts} and {settings.state}")
-
-
-async def _down(settings: options.Settings) -> tuple[int, int]:
-    from jeroboam.bootstrap.state import StateFolder, StateInUse  # noqa: PLC0415
-    from jeroboam.bootstrap.upkeep import remove  # noqa: PLC0415
-
-    folder = StateFolder(settings.state)
-    if not folder.exists:
-        raise ValueError(f"there is no installation in {settings.state}")
-    try:
-        with folder:
-            return await remove(settings, folder)
-    except StateInUse as error:
-        raise ValueError(f"{error}; stop it first: {format_stop(settings.state)}") from error
 
 
 @app.command(cls=UserCommand)

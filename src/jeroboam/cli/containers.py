@@ -6,6 +6,7 @@ Neighbours: `jeroboam.clients.container`, which sends the requests.
 import shlex
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -43,7 +44,7 @@ ContainerArgument = Annotated[str, typer.Argument(metavar="CONTAINER", help="Nam
 _HINTS = {
     "-d --detach": "a container always runs in the background",
     "-p --publish --publish-all -P": "no port is published; `jeroboam ps` shows the address of the container",
-    "-i -t --interactive --tty": "a terminal and input are not there yet",
+    "-i -t --interactive --tty": "`jeroboam exec -it` has a terminal",
 }
 
 
@@ -178,6 +179,7 @@ def show_logs(
         int | None, typer.Option("--tail", "-n", help="Of its end so many lines.", min=0, metavar="N")
     ] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="When each line was written.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Also what it writes from now on.")] = False,
     show_api: ShowApi = False,
     state: State = None,
     config: Config = None,
@@ -187,31 +189,60 @@ def show_logs(
         flags = [*([] if tail is None else ["--tail", tail]), *(["--timestamps"] if timestamps else [])]
         show_api_command(["appcontainer", "logs", *flags, container])
         return
+    if follow:
+        ask_containers(partial(_follow_logs, container, tail, timestamps), state=state, config=config)
+        return
     text = ask_containers(
         lambda zun: zun.read_logs(container, tail=tail, timestamps=timestamps), state=state, config=config
     )
     show_output(text)
 
 
+async def _follow_logs(ident: str, tail: int | None, timestamps: bool, zun: ContainerClient) -> None:
+    async for piece in zun.follow_logs(ident, tail=tail, timestamps=timestamps):
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+
+
 def execute_in_container(
     container: ContainerArgument,
-    words: Annotated[list[str], typer.Argument(metavar="COMMAND", help="It has no terminal and no input.")],
+    words: Annotated[list[str], typer.Argument(metavar="COMMAND", help="It runs to its end.")],
+    interactive: Annotated[bool, typer.Option("--interactive", "-i", help="With our input.")] = False,
+    terminal: Annotated[bool, typer.Option("--tty", "-t", help="In a terminal.")] = False,
     show_api: ShowApi = False,
     state: State = None,
     config: Config = None,
 ) -> None:
-    """Run a command in a container to its end.
+    """Run a command in a container.
 
-    Its exit status is ours. Options come before CONTAINER.
+    Its exit status is ours. Without -i it has five seconds. Options come before CONTAINER.
     """
     if show_api:
-        show_api_command(["appcontainer", "exec", container, *words])
+        flags = ["--interactive"] if interactive or terminal else []
+        show_api_command(["appcontainer", "exec", *flags, container, *words])
         return
+    if interactive or terminal:
+        sys.exit(_execute_interactively(container, words, with_terminal=terminal, state=state, config=config))
     output, exit_code = ask_containers(
         lambda zun: zun.execute(container, shlex.join(words)), state=state, config=config
     )
     show_output(output)
     sys.exit(exit_code)
+
+
+def _execute_interactively(
+    container: str, words: list[str], *, with_terminal: bool, state: str | None, config: Path | None
+) -> int:
+    from jeroboam.cli.container_terminal import run_interactively  # noqa: PLC0415  (aiohttp takes its time)
+
+    if with_terminal and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        with report_errors():
+            raise ValueError("-t: this is no terminal; -i alone passes the input on")
+    return ask_containers(
+        lambda zun: run_interactively(zun, container, shlex.join(words), with_terminal=with_terminal),
+        state=state,
+        config=config,
+    )
 
 
 def remove_containers(

@@ -52,6 +52,13 @@ class TemplateAnswer(TemplateCoe):
     labels: dict[str, Any]
 
 
+class SessionAnswer(TypedDict):
+    """A command with a WebSocket to it."""
+
+    exec_id: str
+    proxy_url: str
+
+
 class ListedTemplate(TemplateAnswer):
     """A template in a list."""
 

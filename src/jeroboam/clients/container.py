@@ -1,12 +1,16 @@
 """A client of the container API for one user. Neighbours: `openstack`, which sends the requests; `cli.containers`."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from jeroboam.clients import answers
 from jeroboam.clients.openstack import CONTAINER, OpenStackApi, open_api
+from jeroboam.domain.streams import TerminalSize
+
+if TYPE_CHECKING:
+    from jeroboam.clients.container_streams import Terminal
 
 EXECUTE_SECONDS = 600.0
 """How long a command in a container may take: the operator decides, and this is far beyond the usual."""
@@ -49,6 +53,36 @@ class ContainerClient:
         action = f"running a command in container {ident}"
         answer = await self._api.send("POST", path, action, shape=answers.ExecAnswer, seconds=EXECUTE_SECONDS)
         return answer["output"] or "", answer["exit_code"]
+
+    async def follow_logs(self, ident: str, *, tail: int | None, timestamps: bool) -> AsyncIterator[bytes]:
+        """Yield what the container has written and writes, until it ends."""
+        from jeroboam.clients.container_streams import follow  # noqa: PLC0415  (aiohttp takes its time)
+
+        query = {"timestamps": str(timestamps).lower(), "follow": "true"}
+        query |= {} if tail is None else {"tail": str(tail)}
+        path = f"{_path(ident)}/logs?{urlencode(query)}"
+        async for piece in follow(await self._api.read_access(), path, f"following the logs of container {ident}"):
+            yield piece
+
+    async def open_exec(self, ident: str, command: str, *, tty: bool, size: TerminalSize | None) -> "Terminal":
+        """Start a command with input. With `tty` it has a terminal of that size."""
+        from jeroboam.clients.container_streams import open_terminal  # noqa: PLC0415
+
+        query = {"command": command, "run": "false", "interactive": str(tty).lower()}
+        action = f"running a command in container {ident}"
+        answer = await self._api.send(
+            "POST", f"{_path(ident)}/execute?{urlencode(query)}", action, shape=answers.SessionAnswer
+        )
+        if size is not None:
+            await self.resize_exec(ident, answer["exec_id"], size)
+        terminal = await open_terminal(await self._api.read_access(), answer["proxy_url"], action)
+        terminal.name = answer["exec_id"]
+        return terminal
+
+    async def resize_exec(self, ident: str, exec_id: str, size: TerminalSize) -> None:
+        """Set the size of a command's terminal."""
+        query = urlencode({"exec_id": exec_id, "h": size.rows, "w": size.columns})
+        await self._api.send("POST", f"{_path(ident)}/execute_resize?{query}", "setting the size of the terminal")
 
     async def delete(self, ident: str, *, stop: bool) -> None:
         """Ask for the removal of a container; with `stop`, of one that runs too."""

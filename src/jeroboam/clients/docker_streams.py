@@ -1,4 +1,4 @@
-"""Streams of a Docker Engine: followed logs, and commands with input.
+"""Streams of a Docker Engine: followed logs, commands with input, and the container's own process.
 
 The Engine is read no faster than the stream, so unread data stays with the Engine. Neighbours: `docker`, the client;
 the `docker` runtime, which gives these streams to the agent.
@@ -21,8 +21,8 @@ from jeroboam.domain.streams import Channel, Chunk, CloseReason, StreamClosed, S
 _AWAY = StreamEnding(reason=CloseReason.UNAVAILABLE, detail="the Docker Engine has closed the stream")
 
 
-class _EngineStream:
-    """The base of both kinds: a stream ends once, with an ending."""
+class EngineStream:
+    """The base of all kinds: a stream ends once, with an ending."""
 
     def __init__(self) -> None:
         self._ending: StreamEnding | None = None
@@ -45,7 +45,7 @@ class _EngineStream:
             raise StreamClosed(self._ending)
 
 
-class LogStream(_EngineStream):
+class LogStream(EngineStream):
     """The output of a container. Implements `ByteStream`; input is refused."""
 
     def __init__(self, response: aiohttp.ClientResponse, *, tty: bool) -> None:
@@ -107,13 +107,20 @@ class LogStream(_EngineStream):
         self._response.close()
 
 
-class ExecStream(_EngineStream):
-    """A command in a container. Implements `ByteStream`."""
+class ProcessStream(EngineStream):
+    """The input and the output of a process. Implements `ByteStream`."""
 
-    def __init__(self, execution: Exec, stream: Stream) -> None:
+    def __init__(self, stream: Stream) -> None:
         super().__init__()
-        self._execution = execution
         self._stream = stream
+
+    async def _read_exit_code(self) -> int | None:
+        """Return how the process ended; None if it still runs. Raises as the library does."""
+        raise NotImplementedError
+
+    async def _resize(self, size: TerminalSize) -> None:
+        """Set the size of the terminal. Raises as the library does."""
+        raise NotImplementedError
 
     async def send(self, data: bytes) -> None:
         self._check_open()
@@ -137,9 +144,9 @@ class ExecStream(_EngineStream):
     async def resize(self, size: TerminalSize) -> None:
         self._check_open()
         try:
-            await self._execution.resize(h=size.rows, w=size.columns)
+            await self._resize(size)
         except aiodocker.DockerError:
-            # The command has ended already.
+            # The process has ended already.
             return
         except (aiohttp.ClientError, OSError) as error:
             raise StreamClosed(_AWAY) from error
@@ -149,12 +156,12 @@ class ExecStream(_EngineStream):
             try:
                 message = await self._stream.read_out()
                 if message is None:
-                    details = await self._execution.inspect()
-                    self._finish(StreamEnding(reason=CloseReason.ENDED, exit_code=details["ExitCode"]))
+                    self._finish(StreamEnding(reason=CloseReason.ENDED, exit_code=await self._read_exit_code()))
                 elif message.data:
                     channel = Channel.ERROR if message.stream == Channel.ERROR else Channel.OUTPUT
                     return Chunk(channel=channel, data=message.data)
-            except (aiodocker.DockerError, aiohttp.ClientError, OSError) as error:
+            except (aiodocker.DockerError, aiohttp.ClientError, OSError, RuntimeError) as error:
+                # The library has no other error for a client that was closed.
                 raise StreamClosed(self._finish(_AWAY)) from error
         if self._ending.reason is CloseReason.ENDED:
             return None
@@ -169,9 +176,52 @@ class ExecStream(_EngineStream):
             transport.abort()
 
 
+class ExecStream(ProcessStream):
+    """A command in a container."""
+
+    def __init__(self, execution: Exec, stream: Stream) -> None:
+        super().__init__(stream)
+        self._execution = execution
+
+    async def _read_exit_code(self) -> int | None:
+        code: int | None = (await self._execution.inspect())["ExitCode"]
+        return code
+
+    async def _resize(self, size: TerminalSize) -> None:
+        await self._execution.resize(h=size.rows, w=size.columns)
+
+
+class AttachStream(ProcessStream):
+    """The container's own process."""
+
+    def __init__(self, container: DockerContainer, stream: Stream) -> None:
+        super().__init__(stream)
+        self._container = container
+
+    async def _read_exit_code(self) -> int | None:
+        state = (await self._container.show())["State"]
+        return None if state["Running"] else int(state["ExitCode"])
+
+    async def _resize(self, size: TerminalSize) -> None:
+        await resize_terminal(self._container, size)
+
+
+async def resize_terminal(container: DockerContainer, size: TerminalSize) -> None:
+    """Set the size of the terminal of the container's own process. Raises `aiodocker.DockerError`."""
+    # The answer has no body; the library's own method expects one.
+    async with container.docker._query(  # noqa: SLF001
+        f"containers/{container.id}/resize", method="POST", params={"h": str(size.rows), "w": str(size.columns)}
+    ):
+        pass
+
+
 async def start_exec(execution: Exec) -> Stream:
     """Start the command. Raises `aiodocker.DockerError`; reading raises for a frame that is too large."""
-    stream = await execution.start().__aenter__()
+    return await _open(execution.start())
+
+
+async def _open(stream: Stream) -> Stream:
+    await stream.__aenter__()
     response = stream._resp  # noqa: SLF001  (the library gathers a frame however large the Engine says that it is)
     protocol = None if response is None or response.connection is None else response.connection.protocol
     parser: Any = getattr(protocol, "_payload_parser", None)
@@ -215,3 +265,9 @@ async def open_exec(
     if size is not None:
         await stream.resize(size)
     return stream
+
+
+async def open_attach(container: DockerContainer) -> AttachStream:
+    """Connect to the container's own process, from now on. Raises `aiodocker.DockerError`."""
+    stream = container.attach(stdin=True, stdout=True, stderr=True)
+    return AttachStream(container, await _open(stream))

@@ -11,6 +11,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -65,6 +66,16 @@ class BadAnswer(Permanent):
         super().__init__(f"the answer of {address} is not what the API says: {what}")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiAccess:
+    """What a connection to an API needs. `headers` have the user's token."""
+
+    endpoint: str
+    headers: Mapping[str, str]
+    verify: bool | str | None
+    """Whether the server's certificate is checked, or the file of the authority that it is checked against."""
+
+
 class OpenStackApi:
     """Requests to one API as one user.
 
@@ -85,6 +96,20 @@ class OpenStackApi:
         self._headers = {"OpenStack-API-Version": f"{service} latest", "Accept": "application/json"}
         self._read_address = read_address
         self._seconds = seconds
+
+    async def read_access(self) -> "ApiAccess":
+        """Return what a connection of one's own to the API needs."""
+
+        def read() -> ApiAccess:
+            session: Any = self._session
+            token = session.get_token()
+            headers = {**self._headers, **({"X-Auth-Token": token} if token else {})}
+            return ApiAccess(
+                endpoint=str(session.get_endpoint()).rstrip("/"), headers=headers, verify=session.session.verify
+            )
+
+        async with asyncio.timeout(self._seconds):
+            return await call_in_thread(read, "logging in")
 
     async def get(self, path: str, action: str, shape: Any = Any) -> Any:
         """Return the answer, which has that shape. `action` begins an error's text: `looking for cluster dev`."""

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from jeroboam.dispatch.sessions import AgentSession, Dispatcher
+from jeroboam.domain.archives import PathStat
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.streams import ByteStream, CloseReason, StreamClosed, TerminalSize
 from jeroboam.protocol import (
+    Attach,
     ExecuteAnswer,
     ExecuteRequest,
     FollowLogs,
@@ -18,11 +20,17 @@ from jeroboam.protocol import (
     LiveQuestion,
     LogsAnswer,
     LogsRequest,
+    ReadArchive,
+    ResizeAnswer,
+    ResizeRequest,
+    StatPathAnswer,
+    StatPathRequest,
     StatsAnswer,
     StatsRequest,
     StreamRequest,
     TopAnswer,
     TopRequest,
+    WriteArchive,
 )
 
 # The agent has its own limits; this one is for an agent that hangs.
@@ -78,9 +86,32 @@ class SessionGateway:
         return await self._open(host_id, container, request)
 
     async def open_exec(
-        self, host_id: str, container: str, command: Sequence[str], *, tty: bool, size: TerminalSize | None
+        self,
+        host_id: str,
+        container: str,
+        command: Sequence[str],
+        *,
+        tty: bool,
+        size: TerminalSize | None,
+        exec_id: str | None = None,
     ) -> ByteStream:
-        return await self._open(host_id, container, InteractiveExec(command=tuple(command), tty=tty, size=size))
+        request = InteractiveExec(command=tuple(command), tty=tty, size=size, exec_id=exec_id)
+        return await self._open(host_id, container, request)
+
+    async def open_attach(self, host_id: str, container: str) -> ByteStream:
+        return await self._open(host_id, container, Attach())
+
+    async def resize_terminal(self, host_id: str, container: str, exec_id: str | None, size: TerminalSize) -> None:
+        await self._ask(host_id, container, ResizeRequest(exec_id=exec_id, size=size), ResizeAnswer)
+
+    async def stat_path(self, host_id: str, container: str, path: str) -> PathStat:
+        return (await self._ask(host_id, container, StatPathRequest(path=path), StatPathAnswer)).stat
+
+    async def read_archive(self, host_id: str, container: str, path: str) -> ByteStream:
+        return await self._open(host_id, container, ReadArchive(path=path))
+
+    async def write_archive(self, host_id: str, container: str, path: str) -> ByteStream:
+        return await self._open(host_id, container, WriteArchive(path=path))
 
     async def _open(self, host_id: str, container: str, request: StreamRequest) -> ByteStream:
         try:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from jeroboam.dispatch.ports import HostSession
 from jeroboam.domain import states
+from jeroboam.domain.container_actions import ContainerAction
 from jeroboam.domain.containers import Container, OpKind, RuntimeState, Status
 from jeroboam.domain.hosts import Host, HostFacts
 from jeroboam.kit.ids import Ids
@@ -18,8 +19,9 @@ _UNKNOWN = HostFacts(hostname="", cpus=0, mem_total=0, disk_total=0)
 class DispatchRecords:
     """Implements `AssignmentStore` with the store."""
 
-    def __init__(self, store: Store, *, ids: Ids, dispatcher: str) -> None:
-        """`dispatcher` is the name of this dispatcher, unique among all."""
+    def __init__(self, store: Store, *, ids: Ids, dispatcher: str, heal_seconds: float) -> None:
+        """`dispatcher` is its name, unique among all; `heal_seconds` the time for a lost container to be made anew."""
+        self._heal_seconds = heal_seconds
         self._store = store
         self._ids = ids
         self._dispatcher = dispatcher
@@ -119,13 +121,42 @@ class DispatchRecords:
             observed = replace(report.observed, reported_at=tx.now)
             if _is_gone(container, report):
                 await tx.containers.remove({"uuid": container.uuid})
+                await tx.container_actions.close_deleted(container, tx.now)
                 await self._notify(tx, container, "container.delete")
                 return False
             updated_container = states.project_container(replace(container, observed=observed))
+            if states.needs_healing(container, updated_container):
+                await self._heal(tx, container, updated_container)
+                return True
             await tx.containers.update(replace(updated_container, updated_at=tx.now))
+            await tx.container_actions.close_ended(container, updated_container, tx.now)
             if not states.pending_ops_of(updated_container) and container.ops:
                 await self._notify(tx, updated_container, f"container.{container.ops[-1].kind}")
         return True
+
+    async def _heal(self, tx: Transaction, before: Container, lost: Container) -> None:
+        """Ask for a lost container to be made anew, as its user does with a rebuild."""
+        request_id = f"req-{self._ids.uuid()}"
+        healed = states.ask_container(
+            lost,
+            OpKind.REBUILD,
+            now=tx.now,
+            seconds=self._heal_seconds,
+            request_id=request_id,
+            run=states.will_run(before),
+        )
+        await tx.containers.update(healed)
+        action = ContainerAction(
+            container_id=healed.uuid,
+            request_id=request_id,
+            seq=healed.ops[-1].seq,
+            action=OpKind.REBUILD,
+            project_id=healed.project_id,
+            user_id=healed.user_id,
+            start_time=tx.now,
+        )
+        await tx.container_actions.insert(action)
+        tx.hint("dispatch", f"{healed.host_id}/{healed.uuid}")
 
     async def _notify(self, tx: Transaction, container: Container, event: str) -> None:
         payload = {"container": container.uuid, "project_id": container.project_id, "status": container.status}

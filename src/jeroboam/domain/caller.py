@@ -49,3 +49,7 @@ class Caller:
     def is_admin(self) -> bool:
         """Whether the token carries the admin role (the contracts' `role:admin`)."""
         return "admin" in self.roles
+
+
+NOBODY = Caller(user_id="", project_id="", roles=frozenset())
+"""The caller of a request that needs no token."""

@@ -5,6 +5,7 @@ every op whose number is above `observed.seq`, once: its journal remembers the o
 spec are those of the published container API.
 """
 
+import base64
 import datetime as dt
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -39,6 +40,7 @@ class OpKind(StrEnum):
     UNPAUSE = "unpause"
     KILL = "kill"
     UPDATE = "update"
+    REBUILD = "rebuild"
     DELETE = "delete"
 
 
@@ -49,7 +51,7 @@ class Op:
     seq: int
     kind: OpKind
     params: dict[str, Any] = field(default_factory=dict)
-    """stop, reboot, delete: `timeout` in seconds; kill: `signal`; create: `run`; delete: `force`, `stop`."""
+    """stop, reboot, delete: `timeout` in seconds; kill: `signal`; create, rebuild: `run`; delete: `force`, `stop`."""
     request_id: str = ""
     at: dt.datetime | None = None
 
@@ -100,6 +102,7 @@ class ContainerSpec:
     exposed_ports: dict[str, dict[str, str]] = field(default_factory=dict)
     nets: tuple[dict[str, str], ...] = ()
     mounts: tuple[dict[str, str], ...] = ()
+    """Each with `type` and `destination`; of a file (`bind`) the `source` is its content in base64."""
     runtime: str | None = None
     hostname: str | None = None
     availability_zone: str | None = None
@@ -109,6 +112,16 @@ class ContainerSpec:
     registry_id: str | None = None
     host: str | None = None
     """The host that an admin asked for."""
+
+
+BIND = "bind"
+"""The type of a mount that is a file with its content (contract: container, section 2, `mounts`)."""
+
+
+def read_files(spec: ContainerSpec) -> dict[str, bytes]:
+    """Return the files that the container is created with, by their path."""
+    binds = [mount for mount in spec.mounts if mount["type"] == BIND]
+    return {mount["destination"]: base64.b64decode(mount["source"]) for mount in binds}
 
 
 class RuntimeState(StrEnum):
@@ -156,6 +169,9 @@ class ContainerObserved:
     addresses: tuple[Address, ...] = ()
     ports: tuple[int, ...] = ()
     hostname: str | None = None
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    """What runs, of the container's own wish or of its image."""
     health: str | None = None
     reported_at: dt.datetime | None = None
 

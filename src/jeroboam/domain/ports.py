@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from jeroboam.domain.archives import PathStat
 from jeroboam.domain.bay_manifests import BayManifest
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
@@ -154,12 +155,40 @@ class HostGateway(Protocol):
         ...
 
     async def open_exec(
-        self, host_id: str, container: str, command: Sequence[str], *, tty: bool, size: TerminalSize | None
+        self,
+        host_id: str,
+        container: str,
+        command: Sequence[str],
+        *,
+        tty: bool,
+        size: TerminalSize | None,
+        exec_id: str | None = None,
     ) -> ByteStream:
         """Return a stream to a new command in the container; it ends with its exit code.
 
-        With `tty` the command runs in a terminal, and what it writes as errors comes as output.
+        With `tty` the command runs in a terminal, and what it writes as errors comes as output. `exec_id` names it for
+        `resize_terminal`.
         """
+        ...
+
+    async def open_attach(self, host_id: str, container: str) -> ByteStream:
+        """Return a stream to the container's own process, from now on; it ends with its exit code."""
+        ...
+
+    async def resize_terminal(self, host_id: str, container: str, exec_id: str | None, size: TerminalSize) -> None:
+        """Set the size of the terminal of that command, or of the container's own process (None)."""
+        ...
+
+    async def stat_path(self, host_id: str, container: str, path: str) -> PathStat:
+        """Return what is known of a file or folder in the container. Raises `Invalid` if there is none."""
+        ...
+
+    async def read_archive(self, host_id: str, container: str, path: str) -> ByteStream:
+        """Return a stream of a tar archive of that file or folder."""
+        ...
+
+    async def write_archive(self, host_id: str, container: str, path: str) -> ByteStream:
+        """Return a stream that takes a tar archive and unpacks it into that folder; it ends once all is unpacked."""
         ...
 
 

@@ -144,11 +144,18 @@ ALLOWED: Mapping[str, frozenset[Status]] = MappingProxyType(
         "pause": frozenset({_S.RUNNING}),
         "kill": frozenset({_S.RUNNING, _S.RESTARTING, _S.PAUSED}),
         "execute": frozenset({_S.RUNNING}),
+        "execute_resize": frozenset({_S.RUNNING}),
+        "attach": frozenset({_S.RUNNING}),
+        "resize": frozenset({_S.RUNNING}),
+        "get_archive": frozenset({_S.CREATED, _S.PAUSED, _S.RUNNING, _S.STOPPED}),
+        "put_archive": frozenset({_S.CREATED, _S.PAUSED, _S.RUNNING, _S.STOPPED}),
         "top": frozenset({_S.RUNNING, _S.PAUSED}),
         "stats": frozenset({_S.RUNNING, _S.PAUSED}),
         "unpause": frozenset({_S.PAUSED}),
         "reboot": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.ERROR, _S.RESTARTING}),
+        "rebuild": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.ERROR}),
         "update": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.PAUSED, _S.ERROR, _S.RESTARTING}),
+        "resize_container": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.PAUSED, _S.ERROR, _S.RESTARTING}),
         "logs": _ANY,
         "delete": _ANY - {_S.RUNNING},
         "delete_force": _ANY,
@@ -166,6 +173,7 @@ _TASK: Mapping[OpKind, str] = MappingProxyType(
         OpKind.START: "container_starting",
         OpKind.STOP: "container_stopping",
         OpKind.REBOOT: "container_rebooting",
+        OpKind.REBUILD: "container_rebuilding",
         OpKind.PAUSE: "container_pausing",
         OpKind.UNPAUSE: "container_unpausing",
         OpKind.KILL: "container_killing",
@@ -176,7 +184,12 @@ _TASK: Mapping[OpKind, str] = MappingProxyType(
 # Only these pending ops show in the status, the first of them that was asked for. Otherwise the last observed state
 # shows.
 _PENDING: Mapping[OpKind, Status] = MappingProxyType(
-    {OpKind.DELETE: _S.DELETING, OpKind.CREATE: _S.CREATING, OpKind.REBOOT: _S.RESTARTING}
+    {
+        OpKind.DELETE: _S.DELETING,
+        OpKind.CREATE: _S.CREATING,
+        OpKind.REBUILD: _S.REBUILDING,
+        OpKind.REBOOT: _S.RESTARTING,
+    }
 )
 
 _STATUS_OF_STATE: Mapping[RuntimeState, Status] = MappingProxyType(
@@ -192,7 +205,7 @@ _STATUS_OF_STATE: Mapping[RuntimeState, Status] = MappingProxyType(
 )
 
 # A failure of these counts more than the state in which it left the container.
-_FATAL = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT, OpKind.DELETE})
+_FATAL = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT, OpKind.REBUILD, OpKind.DELETE})
 
 VANISHED = "The container is gone from its host."
 
@@ -215,6 +228,32 @@ def pending_ops_of(container: Container) -> tuple[Op, ...]:
     """Return the ops that are neither done nor given up, oldest first."""
     ended_seq = max(container.observed.seq, container.given_up)
     return tuple(op for op in container.ops if op.seq > ended_seq)
+
+
+_RUNS = frozenset({RuntimeState.RUNNING, RuntimeState.PAUSED, RuntimeState.RESTARTING})
+
+
+def will_run(container: Container) -> bool:
+    """Whether the container runs once all is done that was asked of it."""
+    runs = container.observed.state in _RUNS
+    for op in pending_ops_of(container):
+        if op.kind in {OpKind.CREATE, OpKind.REBUILD}:
+            runs = bool(op.params.get("run"))
+        elif op.kind in {OpKind.START, OpKind.REBOOT}:
+            runs = True
+        elif op.kind is OpKind.STOP:
+            runs = False
+    return runs
+
+
+def needs_healing(before: Container, after: Container) -> bool:
+    """Whether the container was lost on its host between the two reports, and is to be made anew.
+
+    What could not be made anew stays lost: it is not tried again and again.
+    """
+    was_there, is_gone = before.observed.state is not RuntimeState.ABSENT, after.observed.state is RuntimeState.ABSENT
+    by_itself = after.observed.seq == before.observed.seq and not pending_ops_of(after)
+    return after.spec.auto_heal and not after.spec.auto_remove and was_there and is_gone and by_itself
 
 
 def ask_container(

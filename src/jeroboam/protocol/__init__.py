@@ -16,6 +16,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import ContainerObserved, ContainerSpec, Op
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.streams import Channel, CloseReason, TerminalSize
@@ -106,7 +107,20 @@ class StatsRequest(Message, frozen=True, kw_only=True, tag="stats"):
     """A request for the container's use of resources."""
 
 
-LiveQuestion = LogsRequest | ExecuteRequest | TopRequest | StatsRequest
+class ResizeRequest(Message, frozen=True, kw_only=True, tag="resize"):
+    """A new size of a terminal: of the command with that `exec_id`, or of the container itself (None)."""
+
+    exec_id: str | None
+    size: TerminalSize
+
+
+class StatPathRequest(Message, frozen=True, kw_only=True, tag="stat-path"):
+    """A request for what is known of a file or folder in the container."""
+
+    path: str
+
+
+LiveQuestion = LogsRequest | ExecuteRequest | TopRequest | StatsRequest | ResizeRequest | StatPathRequest
 
 
 class LiveRequest(Message, frozen=True, kw_only=True, tag="live-request"):
@@ -143,6 +157,16 @@ class StatsAnswer(Message, frozen=True, kw_only=True, tag="stats"):
     sample: dict[str, str | int | float]
 
 
+class ResizeAnswer(Message, frozen=True, kw_only=True, tag="resize"):
+    """The answer to `ResizeRequest`."""
+
+
+class StatPathAnswer(Message, frozen=True, kw_only=True, tag="stat-path"):
+    """The answer to `StatPathRequest`."""
+
+    stat: PathStat
+
+
 class LiveFailureKind(StrEnum):
     """The reason why there is no answer."""
 
@@ -159,7 +183,7 @@ class LiveFailure(Message, frozen=True, kw_only=True, tag="failure"):
     detail: str = ""
 
 
-LiveAnswer = LogsAnswer | ExecuteAnswer | TopAnswer | StatsAnswer | LiveFailure
+LiveAnswer = LogsAnswer | ExecuteAnswer | TopAnswer | StatsAnswer | ResizeAnswer | StatPathAnswer | LiveFailure
 
 
 class LiveResponse(Message, frozen=True, kw_only=True, tag="live-response"):
@@ -188,9 +212,27 @@ class InteractiveExec(Message, frozen=True, kw_only=True, tag="interactive-exec"
     command: tuple[str, ...]
     tty: bool
     size: TerminalSize | None = None
+    exec_id: str | None = None
+    """Names the command for `ResizeRequest`."""
 
 
-StreamRequest = FollowLogs | InteractiveExec
+class Attach(Message, frozen=True, kw_only=True, tag="attach"):
+    """Opens a stream to the container's own process: its input, its output from now on, its exit code."""
+
+
+class ReadArchive(Message, frozen=True, kw_only=True, tag="read-archive"):
+    """Opens a stream of a tar archive of a file or folder in the container."""
+
+    path: str
+
+
+class WriteArchive(Message, frozen=True, kw_only=True, tag="write-archive"):
+    """Opens a stream that takes a tar archive and unpacks it into a folder. It ends when all is unpacked."""
+
+    path: str
+
+
+StreamRequest = FollowLogs | InteractiveExec | Attach | ReadArchive | WriteArchive
 
 
 class StreamOpen(Message, frozen=True, kw_only=True, tag="stream-open"):

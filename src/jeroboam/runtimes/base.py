@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol, Self, runtime_checkable
 
+from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.hosts import HostFacts
@@ -63,6 +64,9 @@ class ContainerState:
     addresses: tuple[Address, ...] = ()
     ports: tuple[int, ...] = ()
     hostname: str | None = None
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    """What runs: of the image, where the spec does not say."""
     health: str | None = None
 
 
@@ -100,7 +104,7 @@ class Runtime(Protocol):
     async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
         """Create the container without starting it, on the network of its project.
 
-        An existing container is returned unchanged.
+        An existing container is returned unchanged; if it was never started, the files of its mounts are written again.
         """
         ...
 
@@ -196,6 +200,46 @@ class SupportsInteractiveExec(Protocol):
         """Start the command and return a stream to it. The stream ends with the command's exit code.
 
         `close` leaves the command without input and output; whether that ends it is the command's own matter.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsAttach(Protocol):
+    """Optional: the runtime can connect to the container's own process."""
+
+    async def open_attach(self, uuid: str) -> ByteStream:
+        """Return a stream to the process, from now on. It ends with the exit code of the process.
+
+        `close` leaves the process running.
+        """
+        ...
+
+    async def resize_terminal(self, uuid: str, size: TerminalSize) -> None:
+        """Set the size of the terminal that the process runs in."""
+        ...
+
+
+@runtime_checkable
+class SupportsArchives(Protocol):
+    """Optional: the runtime can copy files out of containers and into them, as tar archives.
+
+    A path is one of the container, absolute or from its root. All raise `InvalidRequest` for one that does not exist.
+    """
+
+    async def stat_path(self, uuid: str, path: str) -> PathStat:
+        """Return what is known of that file or folder. A link is not followed."""
+        ...
+
+    async def read_archive(self, uuid: str, path: str) -> ByteStream:
+        """Return a stream of the file, or of the folder with all in it. Input is not taken."""
+        ...
+
+    async def write_archive(self, uuid: str, path: str) -> ByteStream:
+        """Return a stream that takes an archive and unpacks it into that folder.
+
+        It ends once all is unpacked, after `end`. What was unpacked before a failure stays. Nothing leaves the
+        container, whatever paths and links the archive has.
         """
         ...
 

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, final
 
+from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
-from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.streams import ByteStream, CloseReason, StreamEnding, TerminalSize
@@ -21,9 +22,12 @@ from jeroboam.runtimes.base import (
     CommandTimedOut,
     ContainerGone,
     ContainerState,
+    InvalidRequest,
     Runtime,
     RuntimeOptions,
     RuntimeSettings,
+    SupportsArchives,
+    SupportsAttach,
     SupportsCleanup,
     SupportsClose,
     SupportsExec,
@@ -33,11 +37,12 @@ from jeroboam.runtimes.base import (
     SupportsPause,
     SupportsResize,
 )
-from jeroboam.runtimes.fake_streams import PROGRAMS, FakeProcess, FakePrograms, echo
+from jeroboam.runtimes.fake_streams import PROGRAMS, FakeProcess, FakePrograms, echo, keep_all, print_all
 
 _ALIVE = frozenset({RuntimeState.RUNNING, RuntimeState.PAUSED, RuntimeState.RESTARTING})
 _FATAL_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"})
 _KILLED = 137
+FILE_TIME = "2026-11-23T12:00:00Z"
 _ENDED_WITH_CONTAINER = StreamEnding(reason=CloseReason.ENDED, exit_code=_KILLED)
 
 
@@ -61,6 +66,8 @@ class FakeRuntime(
     SupportsFollowLogs,
     SupportsExec,
     SupportsInteractiveExec,
+    SupportsAttach,
+    SupportsArchives,
     SupportsCleanup,
     SupportsClose,
 ):
@@ -85,6 +92,9 @@ class FakeRuntime(
         self.containers: dict[str, ContainerState] = {}
         self.specs: dict[str, ContainerSpec] = {}
         self.printed: dict[str, list[str]] = defaultdict(list)
+        self.files: dict[str, dict[str, bytes]] = defaultdict(dict)
+        """Archives by container and path: what was written comes out again."""
+        self.terminal_sizes: dict[str, TerminalSize] = {}
         self._clock = clock or SystemClock()
         self._faults: dict[str, InjectedFault] = {}
         self._dead: Temporary | None = None
@@ -273,6 +283,37 @@ class FakeRuntime(
             raise Permanent(f"container {uuid} is not running")
         program, arguments = (PROGRAMS[command[0]], command[1:]) if command[0] in PROGRAMS else (echo, command)
         return self.programs.start(uuid, program, arguments, size)
+
+    async def open_attach(self, uuid: str) -> ByteStream:
+        """The container's own process prints what it is sent."""
+        await self._enter("open_attach", uuid)
+        if self._get(uuid).state is not RuntimeState.RUNNING:
+            raise Permanent(f"container {uuid} is not running")
+        return self.programs.start(uuid, PROGRAMS["cat"], (), None)
+
+    async def resize_terminal(self, uuid: str, size: TerminalSize) -> None:
+        await self._enter("resize_terminal", uuid)
+        self._get(uuid)
+        self.terminal_sizes[uuid] = size
+
+    async def stat_path(self, uuid: str, path: str) -> PathStat:
+        await self._enter("stat_path", uuid)
+        return PathStat(name=path.rpartition("/")[2], size=len(self._file(uuid, path)), mode=0o644, mtime=FILE_TIME)
+
+    async def read_archive(self, uuid: str, path: str) -> ByteStream:
+        await self._enter("read_archive", uuid)
+        return self.programs.start(uuid, print_all(self._file(uuid, path)), (), None)
+
+    async def write_archive(self, uuid: str, path: str) -> ByteStream:
+        await self._enter("write_archive", uuid)
+        self._get(uuid)
+        return self.programs.start(uuid, keep_all(self.files[uuid], path), (), None)
+
+    def _file(self, uuid: str, path: str) -> bytes:
+        self._get(uuid)
+        if path not in self.files[uuid]:
+            raise InvalidRequest(describe_bad_value("path", path, "no such file or folder."))
+        return self.files[uuid][path]
 
     def print_output(self, uuid: str, text: str) -> None:
         """Simulate that the container prints the text."""

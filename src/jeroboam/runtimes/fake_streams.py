@@ -180,6 +180,30 @@ async def echo(process: FakeProcess, arguments: Sequence[str]) -> int:
     return 0
 
 
+def print_all(content: bytes) -> Program:
+    """A program that prints the content."""
+
+    async def run(process: FakeProcess, _arguments: Sequence[str]) -> int:
+        for start in range(0, len(content), _PIECE_BYTES):
+            await process.print(content[start : start + _PIECE_BYTES])
+        return 0
+
+    return run
+
+
+def keep_all(files: dict[str, bytes], path: str) -> Program:
+    """A program that keeps its input as a file."""
+
+    async def run(process: FakeProcess, _arguments: Sequence[str]) -> int:
+        content = bytearray()
+        while (chunk := await process.input.read()) is not None:
+            content += chunk.data
+        files[path] = bytes(content)
+        return 0
+
+    return run
+
+
 PROGRAMS: dict[str, Program] = {
     "cat": _cat,
     "count": _count,

@@ -18,8 +18,10 @@ from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.domain.quotas import ContainerUse, Quota
 from jeroboam.store import filters, tables
 from jeroboam.store.briefs import ClusterBrief, GroupBrief
+from jeroboam.store.container_actions import CONTAINER_ACTION
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.history import EVENT
+from jeroboam.store.interactive import INTERACTIVE_SESSION
 from jeroboam.store.rows import Page, RowKind, Rows, readable
 from jeroboam.store.selectors import (
     BayObjectSelector,
@@ -155,7 +157,7 @@ BAY_MANIFEST = RowKind(
 NODE_RECORD = RowKind(tables.node_record, NodeRecord, NodeRecordSelector)
 ALL_KINDS: tuple[RowKind[Any, Any], ...] = (
     *(TEMPLATE, CLUSTER, NODEGROUP, CERTIFICATE, CONTAINER, HOST, SERVICE, QUOTA),
-    *(BAY_CONTAINER, BAY_MANIFEST, NODE_RECORD, EVENT),
+    *(BAY_CONTAINER, BAY_MANIFEST, NODE_RECORD, EVENT, CONTAINER_ACTION, INTERACTIVE_SESSION),
 )
 """All kinds but the briefs."""
 

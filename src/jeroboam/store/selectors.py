@@ -101,5 +101,19 @@ class EventSelector(TypedDict, total=False):
     event_type: str
 
 
+class ContainerActionSelector(TypedDict, total=False):
+    """Which records of what was asked of containers."""
+
+    container_id: str
+    request_id: str
+
+
+class InteractiveSessionSelector(TypedDict, total=False):
+    """Which sessions that are not opened yet."""
+
+    token_hash: str
+    container_id: str
+
+
 S = TypeVar("S", bound=Mapping[str, object])
 """The selector of a kind."""

@@ -303,3 +303,36 @@ event = sa.Table(
     sa.Column("request_id", sa.String(64)),
     sa.Column("created_at", UtcDateTime, nullable=False, index=True),
 )
+
+# What was asked of containers. No foreign key: a record outlives its container.
+container_action = sa.Table(
+    "container_action",
+    metadata,
+    _id_column(),
+    sa.Column("container_id", sa.String(36), nullable=False, index=True),
+    sa.Column("request_id", sa.String(64), nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("start_time", UtcDateTime, nullable=False, index=True),
+    sa.Column("finish_time", UtcDateTime),
+    sa.Column("message", sa.Text),
+)
+
+# Sessions with containers that were asked for and not opened yet.
+interactive_session = sa.Table(
+    "interactive_session",
+    metadata,
+    _id_column(),
+    sa.Column("token_hash", sa.String(64), nullable=False, unique=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("container_id", sa.String(36), nullable=False, index=True),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("exec_id", sa.String(64)),
+    _json_column("command"),
+    sa.Column("tty", sa.Boolean, nullable=False),
+    _json_column("size"),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+)

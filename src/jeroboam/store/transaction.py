@@ -12,6 +12,8 @@ from jeroboam.domain.clusters import Certificate
 from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.store import census, history, kinds, recheck, tables
+from jeroboam.store.container_actions import CONTAINER_ACTION, ContainerActionRows
+from jeroboam.store.interactive import INTERACTIVE_SESSION, InteractiveSessionRows
 from jeroboam.store.leases import Leases
 from jeroboam.store.named_leases import NamedLeases
 from jeroboam.store.rows import QueryConnection, Rows, insert_of
@@ -82,6 +84,14 @@ class Transaction:
     @cached_property
     def events(self) -> history.EventRows:
         return history.EventRows(self._connection, history.EVENT, for_update=False)
+
+    @cached_property
+    def container_actions(self) -> ContainerActionRows:
+        return ContainerActionRows(self._connection, CONTAINER_ACTION, for_update=False)
+
+    @cached_property
+    def interactive_sessions(self) -> InteractiveSessionRows:
+        return InteractiveSessionRows(self._connection, INTERACTIVE_SESSION, for_update=self._writable)
 
     @cached_property
     def quotas(self) -> kinds.QuotaRows:

@@ -27,6 +27,16 @@ async def test_create(rig: Rig, stage, after):
     assert len(rig.runtime.containers) == 1
 
 
+async def test_files_are_written_again_by_the_next_agent(rig: Rig):
+    await rig.start()
+    rig.hold("create", after=True)
+    mount = {"type": "bind", "source": "eA==", "destination": "/d"}
+    await rig.assign(assignment(CREATE, mounts=(mount,)))
+    await crash(rig, "create", after=True)
+    assert rig.last().state is RuntimeState.RUNNING
+    assert rig.count("create") == 2
+
+
 async def test_create_of_what_has_ended_meanwhile_does_not_run_it_twice(rig: Rig):
     await rig.start()
     rig.hold("start", after=True)
@@ -49,6 +59,10 @@ OPS = [
     (OpKind.KILL, "kill", RuntimeState.EXITED),
     (OpKind.DELETE, "remove", RuntimeState.ABSENT),
     (OpKind.UPDATE, "resize", RuntimeState.RUNNING),
+    (OpKind.REBUILD, "pull", RuntimeState.RUNNING),
+    (OpKind.REBUILD, "remove", RuntimeState.RUNNING),
+    (OpKind.REBUILD, "create", RuntimeState.RUNNING),
+    (OpKind.REBUILD, "start", RuntimeState.RUNNING),
 ]
 
 
@@ -62,10 +76,24 @@ async def test_each_op(rig: Rig, kind, method, state, after):
     if kind is OpKind.START:
         rig.runtime.end(UUID)
     rig.hold(method, after=after)
-    await rig.assign(assignment(op(2, kind, force=True), done=1))
-    assert (method, UUID) in rig.runtime.calls
+    await rig.assign(assignment(op(2, kind, force=True, run=True), done=1))
+    assert (method, "busybox" if method == "pull" else UUID) in rig.runtime.calls
     await crash(rig, method, after=after)
     assert (rig.last().seq, rig.last().state, rig.last().error) == (2, state, None)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("method", ["pull", "remove", "create", "start"])
+async def test_a_rebuild_makes_one_new_container(rig: Rig, method, after):
+    await rig.start()
+    await rig.assign(assignment(CREATE))
+    rig.hold(method, after=after)
+    await rig.assign(assignment(op(2, OpKind.REBUILD, run=True), done=1, image="other"))
+    await crash(rig, method, after=after)
+    assert rig.last().seq == 2
+    # The first container was fake-1; a third one would have been made for nothing.
+    assert rig.runtime.containers[UUID].runtime_id == "fake-2"
+    assert rig.runtime.specs[UUID].image == "other"
 
 
 async def test_a_reboot_that_has_happened_is_not_done_again(rig: Rig):

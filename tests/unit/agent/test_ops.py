@@ -44,6 +44,8 @@ async def test_create_alone_starts_nothing(rig: Rig):
         (OpKind.PAUSE, {}, RuntimeState.PAUSED, "container_pausing"),
         (OpKind.KILL, {"signal": "SIGKILL"}, RuntimeState.EXITED, "container_killing"),
         (OpKind.KILL, {"signal": "SIGWINCH"}, RuntimeState.RUNNING, "container_killing"),
+        (OpKind.REBUILD, {"run": True}, RuntimeState.RUNNING, "container_rebuilding"),
+        (OpKind.REBUILD, {"run": False}, RuntimeState.CREATED, "container_rebuilding"),
         (OpKind.DELETE, {"force": True}, RuntimeState.ABSENT, "container_deleting"),
         (OpKind.DELETE, {"stop": True}, RuntimeState.ABSENT, "container_deleting"),
     ],
@@ -174,3 +176,12 @@ async def test_a_runtime_that_cannot_says_so(rig: Rig):
     assert any("cannot pause" in error for error in errors)
     assert "limits" in errors[-1]
     assert (await rig.ask(ALL_LOGS)).kind is LiveFailureKind.CONFLICT
+
+
+async def test_a_rebuild_whose_image_cannot_be_pulled_leaves_the_container(running: Rig):
+    running.runtime.images = {"busybox"}
+    await running.assign(assignment(op(2, OpKind.REBUILD, run=True), done=1, image="nowhere"))
+    seen = running.last()
+    assert (seen.seq, seen.state, seen.failed_op) == (2, RuntimeState.RUNNING, OpKind.REBUILD)
+    assert "nowhere" in seen.error
+    assert running.runtime.specs[UUID].image == "busybox"

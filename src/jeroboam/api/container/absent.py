@@ -47,47 +47,16 @@ def _absent_route(
     )
 
 
-_TERMINALS = (
-    "Terminals of containers are not available yet: `execute` runs a command to its end, `logs` shows the output."
-)
-_ARCHIVES = "Copying files into and out of containers is not available yet."
 _IMAGES_MADE = "Images cannot be made of containers yet: there is no place to put them."
 _NETWORKS = "Containers cannot be attached to networks of their own choice yet."
 _GROUPS = "Security groups are not available yet: nothing filters the traffic of containers."
-_ACTIONS = "The history of a container's actions is not kept yet; the container shows how its last action ended."
 _CAPSULES = "Capsules are not available yet: this service runs single containers."
 _IMAGES = "Images of hosts are not listed here yet: a container's image is pulled when the container is created."
 _REGISTRY = "Registries with credentials are not available yet: hosts pull from registries without a login."
 _DRIVER = "Networks of Neutron are not available yet: there is no Neutron."
 
 ROUTES = (
-    _absent_route(
-        "POST",
-        f"{_ONE}/rebuild",
-        "the container made anew",
-        "Containers cannot be rebuilt yet: delete the container and create it anew.",
-        arguments="image image_driver all_projects",
-    ),
-    _absent_route("GET", f"{_ONE}/attach", "the container's terminal", _TERMINALS, arguments="all_projects"),
-    _absent_route("POST", f"{_ONE}/resize", "another size of the terminal", _TERMINALS, arguments="h w all_projects"),
-    _absent_route(
-        "POST",
-        f"{_ONE}/execute_resize",
-        "another size of a command's terminal",
-        _TERMINALS,
-        arguments="exec_id h w all_projects",
-    ),
-    _absent_route("GET", f"{_ONE}/get_archive", "files of the container", _ARCHIVES, arguments="path all_projects"),
-    _absent_route("POST", f"{_ONE}/put_archive", "files for the container", _ARCHIVES, arguments="path all_projects"),
     _absent_route("POST", f"{_ONE}/commit", "an image of it", _IMAGES_MADE, arguments="repository tag all_projects"),
-    _absent_route(
-        "POST",
-        f"{_ONE}/resize_container",
-        "other limits of the container",
-        "This way to resize a container is not available yet: PATCH the container's cpu and memory.",
-        arguments="cpu memory all_projects",
-        since=19,
-    ),
     _absent_route(
         "POST", f"{_ONE}/add_security_group", "a security group more", _GROUPS, arguments="name all_projects", until=14
     ),
@@ -110,9 +79,6 @@ ROUTES = (
     _absent_route(
         "POST", f"{_ONE}/network_detach", "a network less", _NETWORKS, arguments="network port all_projects", since=6
     ),
-    _absent_route("GET", f"{_ONE}/network_list", "its networks", _NETWORKS, arguments="all_projects", since=13),
-    _absent_route("GET", f"{_ONE}/container_actions", "what was done to it", _ACTIONS, arguments="all_projects"),
-    _absent_route("GET", f"{_ONE}/container_actions/{{request}}", "one of these", _ACTIONS, arguments="all_projects"),
     _absent_route("GET", "/capsules", "the capsules", _CAPSULES, arguments=_PAGING),
     _absent_route("POST", "/capsules", "a new capsule", _CAPSULES),
     _absent_route("GET", "/capsules/{capsule}", "a capsule", _CAPSULES, arguments="all_projects"),
@@ -137,11 +103,4 @@ ROUTES = (
     _absent_route("GET", "/registries/{registry}", "a registry", _REGISTRY, arguments="all_projects"),
     _absent_route("PATCH", "/registries/{registry}", "a changed registry", _REGISTRY, arguments="all_projects"),
     _absent_route("DELETE", "/registries/{registry}", "the registry's end", _REGISTRY, arguments="all_projects"),
-    _absent_route(
-        "DELETE",
-        "/services",
-        "a service forgotten",
-        "Services cannot be deleted yet: a host that is gone for good can be disabled.",
-        arguments="host binary",
-    ),
 )

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from jeroboam.api.call import Answer, Call, Handler, reply
-from jeroboam.api.container.field_checks import split_command
 from jeroboam.api.container.fields import refuse_unknown
 from jeroboam.api.container.lookup import container_to_change, record_op
 from jeroboam.api.container.refusals import ContainerNotPlaced
-from jeroboam.api.container.shapes import Executed, Sample
+from jeroboam.api.container.shapes import Sample
 from jeroboam.api.fields import FieldCheck, InvalidField, flag, integer, read_fields, text
+from jeroboam.api.streams import OutputBody
 from jeroboam.domain.containers import Container, OpKind
-from jeroboam.domain.errors import Invalid, NotFound, NotImplementedHere
+from jeroboam.domain.errors import Invalid, NotFound
 
 STOP_SECONDS = 10
 LONGEST_STOP = 24 * 3600
@@ -40,7 +40,7 @@ def read_arguments(call: Call, table: Mapping[str, FieldCheck]) -> dict[str, Any
     return read_fields(body, table)
 
 
-def _or_word_none(check: FieldCheck) -> FieldCheck:
+def or_word_none(check: FieldCheck) -> FieldCheck:
     """The same check; null, an empty string and the word None, which clients in Python send, are no value."""
 
     def run(name: str, value: Any) -> Any:
@@ -50,7 +50,7 @@ def _or_word_none(check: FieldCheck) -> FieldCheck:
     return FieldCheck(run, {"anyOf": [check.schema, {"enum": [None, "None", ""]}]})
 
 
-STOP = {"timeout": _or_word_none(integer(low=0, high=LONGEST_STOP))}
+STOP = {"timeout": or_word_none(integer(low=0, high=LONGEST_STOP))}
 
 
 def build_handler(kind: OpKind) -> Handler:
@@ -100,7 +100,7 @@ def _read_signal(name: str, value: Any) -> str:
     return full
 
 
-KILL = {"signal": _or_word_none(FieldCheck(_read_signal, {"type": ["string", "integer"]}))}
+KILL = {"signal": or_word_none(FieldCheck(_read_signal, {"type": ["string", "integer"]}))}
 
 
 async def kill(call: Call) -> Answer:
@@ -109,7 +109,7 @@ async def kill(call: Call) -> Answer:
     return await _record(call, OpKind.KILL, signal=values.get("signal") or "SIGKILL")
 
 
-async def _find_placed(call: Call, action: str) -> tuple[Container, str]:
+async def find_placed(call: Call, action: str) -> tuple[Container, str]:
     """The container and its host. Raises `Conflict` if its state forbids the action or it has no host."""
     async with call.parts.store.read() as tx:
         container = await container_to_change(tx, call, action)
@@ -145,17 +145,20 @@ def _read_since(name: str, value: Any) -> float:
 
 
 LOGS = {
-    "stdout": _or_word_none(flag),
-    "stderr": _or_word_none(flag),
-    "timestamps": _or_word_none(flag),
-    "tail": _or_word_none(FieldCheck(_read_tail, {"anyOf": [*_LINES.schema["anyOf"], {"enum": ["all"]}]})),
-    "since": _or_word_none(FieldCheck(_read_since, {"type": ["string", "number"]})),
+    "stdout": or_word_none(flag),
+    "stderr": or_word_none(flag),
+    "timestamps": or_word_none(flag),
+    "tail": or_word_none(FieldCheck(_read_tail, {"anyOf": [*_LINES.schema["anyOf"], {"enum": ["all"]}]})),
+    "follow": or_word_none(flag),
+    "since": or_word_none(FieldCheck(_read_since, {"type": ["string", "number"]})),
 }
 
 
 async def logs(call: Call) -> Answer:
-    """GET /containers/{}/logs: what the container has written"""
+    """GET /containers/{}/logs: what the container has written; with `follow` as plain text, until it ends"""
     values = read_arguments(call, LOGS)
+    if values.get("follow"):
+        return await _follow_logs(call, values)
     async with call.parts.store.read() as tx:
         container = await container_to_change(tx, call, "logs")
     if container.host_id is None:
@@ -180,45 +183,35 @@ async def logs(call: Call) -> Answer:
     return reply(answer)
 
 
-EXECUTE = {"command": text(high=65536), "run": flag, "interactive": flag}
-
-
-async def execute(call: Call) -> Answer:
-    """POST /containers/{}/execute: a command in the container, to its end"""
-    values = read_arguments(call, EXECUTE)
-    if "command" not in values:
-        raise InvalidField("command", None, "it is required.")
-    if not values.get("run", True) or values.get("interactive", False):
-        raise NotImplementedHere("Interactive sessions are not available yet: run has to be true.", field="run")
-    words = split_command("command", values["command"])
-    if not words:
-        raise InvalidField("command", values["command"], "it has to contain at least one word.")
-    container, host_id = await _find_placed(call, "execute")
-    result = await call.parts.gateway.execute(host_id, container.uuid, words)
-    body: Executed = {
-        "output": result.output,
-        "exit_code": result.exit_code,
-        "exec_id": None,
-        "proxy_url": None,
-    }
-    return reply(body)
+async def _follow_logs(call: Call, values: Mapping[str, Any]) -> Answer:
+    container, host_id = await find_placed(call, "logs")
+    stream = await call.parts.gateway.follow_logs(
+        host_id,
+        container.uuid,
+        stdout=_value_or(values.get("stdout"), default=True),
+        stderr=_value_or(values.get("stderr"), default=True),
+        timestamps=_value_or(values.get("timestamps"), default=False),
+        tail=values.get("tail"),
+        since=values.get("since"),
+    )
+    return Answer(pieces=OutputBody(stream), media_type="text/plain; charset=utf-8")
 
 
 # The characters of ps options: ps runs on the host.
 _PS_ARGS = text(high=1024, pattern=r"\A[A-Za-z0-9 ,=:+%_.-]+\Z", rule="it has to be options of ps.")
-TOP = {"ps_args": _or_word_none(_PS_ARGS)}
+TOP = {"ps_args": or_word_none(_PS_ARGS)}
 
 
 async def top(call: Call) -> Answer:
     """GET /containers/{}/top: the container's processes"""
     values = read_arguments(call, TOP)
-    container, host_id = await _find_placed(call, "top")
+    container, host_id = await find_placed(call, "top")
     return reply(await call.parts.gateway.top(host_id, container.uuid, values.get("ps_args")))
 
 
 async def stats(call: Call) -> Answer:
     """GET /containers/{}/stats: what the container uses"""
-    container, host_id = await _find_placed(call, "stats")
+    container, host_id = await find_placed(call, "stats")
     sample = await call.parts.gateway.stats(host_id, container.uuid)
     use, limit = float(sample["memory_mib"]), float(sample["memory_limit_mib"])
     body: Sample = {

@@ -8,8 +8,6 @@ from dataclasses import replace
 from typing import Any, cast
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
-from jeroboam.api.container.actions import read_arguments
-from jeroboam.api.container.field_checks import NAME
 from jeroboam.api.container.fields import (
     CONTAINERS,
     FILTERS,
@@ -17,19 +15,15 @@ from jeroboam.api.container.fields import (
     build_spec,
     hidden_from,
     read_create,
-    refuse_unknown,
     single,
-    update_table,
     view,
 )
-from jeroboam.api.container.fitting import check_hosts, check_limits, has_requirements
-from jeroboam.api.container.lookup import container_of, container_to_change, flag_of, record_op
+from jeroboam.api.container.fitting import check_hosts, has_requirements
+from jeroboam.api.container.lookup import container_of, flag_of, record_action, record_op
 from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NeedsNewerVersion, RegistryNotFound, RequestedHostNotFound
-from jeroboam.api.fields import InvalidField, read_fields
 from jeroboam.api.wire import next_page, page_of
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind
-from jeroboam.domain.errors import Conflict
 from jeroboam.domain.field_effects import check_fields
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.domain.states import STANDS, ask_container, check_action
@@ -102,6 +96,7 @@ async def create(call: Call) -> Answer:
         )
         container = replace(container, updated_at=None)
         await tx.containers.insert(container)
+        await record_action(tx, call, container)
         tx.hint("container", container.uuid)
     body = single(container, call)
     return reply(body, 202, ("Location", body["links"][0]["href"]))
@@ -137,52 +132,6 @@ def _check_rights(call: Call, wish: dict[str, Any]) -> None:
 
 def _use_of(spec: ContainerSpec, *, containers: int) -> ContainerUse:
     return ContainerUse(containers=containers, memory=spec.memory, cpu=spec.cpu, disk=spec.disk or 0)
-
-
-async def update(call: Call) -> Answer:
-    """PATCH /containers/{id or name}: other cpu, memory, name, auto_heal"""
-    options = call.parts.options
-    table = update_table(options.container_bounds)
-    body = {**call.query, **call.fields()}
-    refuse_unknown(body, table)
-    wish = read_fields(body, table)
-    check_fields(CONTAINERS, wish, options.runtime)
-    async with call.parts.store.write() as tx:
-        container = await container_to_change(tx, call, "update")
-        if "cpu" in wish and container.host_id is not None:
-            check_limits(await tx.hosts.get(container.host_id), wish["cpu"])
-        limits = {name: wish[name] for name in ("cpu", "memory") if name in wish}
-        spec = replace(container.spec, auto_heal=wish.get("auto_heal", container.spec.auto_heal), **limits)
-        updated_container = replace(container, name=wish.get("name", container.name), spec=spec, updated_at=tx.now)
-        if limits:
-            growth = ContainerUse(
-                memory=max(0, spec.memory - container.spec.memory), cpu=max(0.0, spec.cpu - container.spec.cpu)
-            )
-            await check_quota(tx, call, container.project_id, growth)
-            await record_op(tx, call, updated_container, OpKind.UPDATE, **limits)
-        else:
-            await tx.containers.update(replace(updated_container, generation=updated_container.generation + 1))
-        row = await tx.containers.get(container.uuid)
-    assert row is not None
-    return reply(single(row, call))
-
-
-RENAME = {"name": NAME}
-
-
-async def rename(call: Call) -> Answer:
-    """POST /containers/{id or name}/rename: another name"""
-    values = read_arguments(call, RENAME)
-    if "name" not in values:
-        raise InvalidField("name", None, "it is required.")
-    name: str = values["name"]
-    async with call.parts.store.write() as tx:
-        container = await container_to_change(tx, call, "rename")
-        if container.name == name:
-            raise Conflict(f"Container {container.uuid} has that name already.", field="name")
-        updated_container = replace(container, name=name, updated_at=tx.now, generation=container.generation + 1)
-        await tx.containers.update(updated_container)
-    return reply(single(updated_container, call))
 
 
 async def delete(call: Call) -> Answer:

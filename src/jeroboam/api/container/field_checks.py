@@ -1,5 +1,6 @@
 """The checks of single fields of a container (contract: section 2). Neighbour: `fields`, the table that uses them."""
 
+import base64
 import re
 import shlex
 from typing import Any
@@ -20,7 +21,7 @@ from jeroboam.api.fields import (
     without_reserved,
 )
 from jeroboam.api.options import ContainerBounds
-from jeroboam.domain.containers import HealthCheck, RestartPolicy
+from jeroboam.domain.containers import BIND, HealthCheck, RestartPolicy
 from jeroboam.domain.images import is_reference
 
 _CPU = re.compile(r"[0-9]{0,9}(\.[0-9]{1,9})?", re.ASCII)
@@ -174,7 +175,25 @@ def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
             raise InvalidField(name, member, "each needs a destination, and a source or a size.")
         if "size" in member:
             integer(low=1)(f"{name}/size", member["size"])
+        if member["type"] == BIND:
+            _check_file(name, member)
+        else:
+            raise InvalidField(name, member, "volumes cannot be mounted yet: only type bind, a file with its content.")
     return mounts
+
+
+def _check_file(name: str, member: dict[str, str]) -> None:
+    """Raise `InvalidField` for a mount that is no file with its content in base64."""
+    path = member["destination"]
+    parts = path.split("/")
+    if not path.startswith("/") or path.endswith("/") or not {"", ".", ".."}.isdisjoint(parts[1:]):
+        raise InvalidField(f"{name}/destination", path, "it has to be the absolute path of a file.")
+    try:
+        base64.b64decode(member.get("source", ""), validate=True)
+    except ValueError as error:
+        raise InvalidField(f"{name}/source", "(not shown)", "it has to be the file's content in base64.") from error
+    if "source" not in member or "size" in member:
+        raise InvalidField(name, path, "a file has its content as source, and no size.")
 
 
 MOUNTS = FieldCheck(_mounts, _list_of(_MOUNT_KEYS))

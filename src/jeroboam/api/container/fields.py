@@ -124,7 +124,7 @@ FIELDS = (
         check=_command,
         effect=docker(),
         type=tuple[str, ...],
-        show=lambda container, _: container.spec.command or (),
+        show=lambda container, _: container.spec.command or container.observed.command,
         sortable=False,
     ),
     ContainerField(name="status", type=Status, show="status", filter=_TEXT),
@@ -202,7 +202,13 @@ FIELDS = (
     ContainerField(
         name="security_groups",
         check=strings(),
-        effect={DOCKER: refuse("nothing filters the traffic of containers yet")},
+        effect={
+            DOCKER: refuse(
+                "nothing filters the traffic of containers yet; `default` alone is what every container has: its "
+                "project reaches it and no other, and it reaches the world",
+                carries=(("default",),),
+            )
+        },
         type=tuple[str, ...],
         sortable=False,
     ),
@@ -225,7 +231,7 @@ FIELDS = (
     ContainerField(
         name="auto_heal",
         check=flag,
-        effect={DOCKER: refuse("lost containers are not recreated yet", carries=(False,))},
+        effect=docker("a container that is lost on its host is made anew, and started if it ran"),
         updatable=True,
         type=bool,
         sortable=False,
@@ -257,7 +263,13 @@ FIELDS = (
     ),
     ContainerField(name="registry_id", type=str | None, sortable=False),
     ContainerField(
-        name="entrypoint", check=checks.WORDS, effect=docker(), since=40, type=tuple[str, ...] | None, sortable=False
+        name="entrypoint",
+        check=checks.WORDS,
+        effect=docker(),
+        since=40,
+        type=tuple[str, ...] | None,
+        show=lambda container, _: container.spec.entrypoint or container.observed.entrypoint or None,
+        sortable=False,
     ),
     ContainerField(
         name="hints",
@@ -279,7 +291,7 @@ FIELDS = (
     ContainerField(
         name="mounts",
         check=checks.MOUNTS,
-        effect={DOCKER: refuse("volumes cannot be mounted yet")},
+        effect=docker("files with their content (`bind`); volumes are refused yet"),
         usable_since=11,
     ),
     ContainerField(name="created_at", type=str | None, show=lambda container, _: stamp(container.created_at)),

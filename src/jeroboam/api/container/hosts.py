@@ -12,11 +12,11 @@ from jeroboam.api.container.refusals import HostNotFound, ServiceNotFound
 from jeroboam.api.container.shapes import HostList, HostShape, ServiceAnswer, ServiceList, ServiceShape, ZoneList
 from jeroboam.api.fields import InvalidField, flag, text
 from jeroboam.api.wire import is_descending, limit_of, links, next_page, page_of
-from jeroboam.domain.errors import NotFound
+from jeroboam.domain.errors import Conflict, NotFound
 from jeroboam.domain.hosts import Host
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.kit.ids import is_uuid
-from jeroboam.store import HostSelector
+from jeroboam.store import HostSelector, Transaction
 
 BINARY = "zun-compute"
 HOSTS_SINCE = 4
@@ -133,17 +133,36 @@ async def force_down(call: Call) -> Answer:
 
 
 async def _update_host(call: Call, **values: Any) -> Host:
+    async with call.parts.store.write() as tx:
+        updated_host = replace(await _find_host(tx, call), updated_at=tx.now, **values)
+        await tx.hosts.update(updated_host)
+    return updated_host
+
+
+async def _find_host(tx: Transaction, call: Call) -> Host:
+    """The host that the arguments `host` and `binary` name."""
     for name in ("host", "binary"):
         if not call.query.get(name):
             raise InvalidField(name, call.query.get(name), "it is required.")
     hostname, binary = call.query["host"], call.query["binary"]
+    hosts = await tx.hosts.select({"hostname": hostname}) if binary == BINARY else []
+    if not hosts:
+        raise ServiceNotFound(f"Service {binary} on host {hostname} could not be found.")
+    return hosts[0]
+
+
+async def delete_service(call: Call) -> Answer:
+    """DELETE /services: a host that is gone for good"""
     async with call.parts.store.write() as tx:
-        hosts = await tx.hosts.select({"hostname": hostname}) if binary == BINARY else []
-        if not hosts:
-            raise ServiceNotFound(f"Service {binary} on host {hostname} could not be found.")
-        updated_host = replace(hosts[0], updated_at=tx.now, **values)
-        await tx.hosts.update(updated_host)
-    return updated_host
+        await tx.serialise("", "placement")
+        host = await _find_host(tx, call)
+        alive_since = tx.now - dt.timedelta(seconds=call.parts.options.service_down_time)
+        if host.last_seen is not None and host.last_seen >= alive_since:
+            raise Conflict(f"The agent of host {host.hostname} is up; it would come back at once.")
+        if await tx.containers.count({"host_id": host.uuid}):
+            raise Conflict(f"Host {host.hostname} has containers; delete them first, by force.")
+        await tx.hosts.remove({"uuid": host.uuid})
+    return reply(None)
 
 
 async def zones(call: Call) -> Answer:

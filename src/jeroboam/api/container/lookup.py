@@ -4,6 +4,7 @@ from typing import Any
 
 from jeroboam.api.call import Call
 from jeroboam.api.container.refusals import ContainerNotFound
+from jeroboam.domain.container_actions import UNRECORDED, ContainerAction
 from jeroboam.domain.containers import Container, OpKind
 from jeroboam.domain.errors import Conflict
 from jeroboam.domain.states import ask_container, check_action
@@ -49,7 +50,25 @@ async def record_op(tx: Transaction, call: Call, container: Container, kind: OpK
         container, kind, now=tx.now, seconds=seconds, request_id=call.request_id, **params
     )
     await tx.containers.update(updated_container)
+    await record_action(tx, call, updated_container)
     tx.hint("container", updated_container.uuid)
     if updated_container.host_id is not None:
         tx.hint("dispatch", f"{updated_container.host_id}/{updated_container.uuid}")
     return updated_container
+
+
+async def record_action(tx: Transaction, call: Call, container: Container) -> None:
+    """Keep a record of the container's newest op for its users."""
+    op = container.ops[-1]
+    if op.kind in UNRECORDED:
+        return
+    action = ContainerAction(
+        container_id=container.uuid,
+        request_id=call.request_id,
+        seq=op.seq,
+        action=op.kind,
+        project_id=container.project_id,
+        user_id=call.caller.user_id,
+        start_time=tx.now,
+    )
+    await tx.container_actions.insert(action)

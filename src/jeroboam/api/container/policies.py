@@ -7,16 +7,19 @@ NOBODY = "!"
 _OWNERS = (
     "container:create container:delete container:get_one container:get_all container:update container:start "
     "container:stop container:reboot container:pause container:unpause container:logs container:execute "
-    "container:kill container:rename container:top container:stats availability_zones:get_all quota:get "
-    "quota:get_default"
+    "container:kill container:rename container:top container:stats container:attach container:resize "
+    "container:execute_resize container:get_archive container:put_archive container:actions "
+    "container:rebuild container:resize_container container:network_list "
+    "availability_zones:get_all quota:get quota:get_default"
 ).split()
 _ADMINS = (
     "container:create:runtime container:create:image_pull_policy container:create:requested_destination "
     "container:delete_force container:delete_all_projects container:get_one_all_projects "
     "container:get_all_all_projects container:get_one:host container:get_one:image_pull_policy "
-    "container:get_one:privileged container:get_one:runtime host:get_all host:get zun-service:get_all "
+    "container:action:events container:get_one:privileged container:get_one:runtime "
+    "host:get_all host:get zun-service:get_all "
     "quota:update quota:delete quota_class:get quota_class:update "
-    "zun-service:enable zun-service:disable zun-service:force_down"
+    "zun-service:delete zun-service:enable zun-service:disable zun-service:force_down"
 ).split()
 
 # Routes that answer 501 have Zun's rules too: a caller without permission gets a 403 first.
@@ -24,14 +27,10 @@ ABSENT_RULES = {
     **{
         f"{method} /containers/{{container}}/{name}": f"container:{name}"
         for method, names in {
-            "POST": "rebuild resize execute_resize put_archive commit resize_container add_security_group "
-            "remove_security_group network_attach network_detach",
-            "GET": "attach get_archive network_list",
+            "POST": "commit add_security_group remove_security_group network_attach network_detach",
         }.items()
         for name in names.split()
     },
-    "GET /containers/{container}/container_actions": "container:actions",
-    "GET /containers/{container}/container_actions/{request}": "container:actions",
     "GET /capsules": "capsule:get_all",
     "POST /capsules": "capsule:create",
     "GET /capsules/{capsule}": "capsule:get",
@@ -48,11 +47,8 @@ ABSENT_RULES = {
     "GET /registries/{registry}": "registry:get_one",
     "PATCH /registries/{registry}": "registry:update",
     "DELETE /registries/{registry}": "registry:delete",
-    "DELETE /services": "zun-service:delete",
 }
-_ABSENT_ADMINS = frozenset(
-    "image:get_all image:pull image:get_one image:delete network:create network:delete zun-service:delete".split()
-)
+_ABSENT_ADMINS = frozenset("image:get_all image:pull image:get_one image:delete network:create network:delete".split())
 
 RULES = (
     dict.fromkeys(_OWNERS, OWNER)

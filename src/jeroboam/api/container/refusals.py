@@ -1,6 +1,6 @@
 """The error codes that this family publishes, each with its exception."""
 
-from jeroboam.domain.errors import Conflict, Invalid, NotFound
+from jeroboam.domain.errors import Conflict, Forbidden, Invalid, NotFound
 
 
 class SchemaError(Invalid):
@@ -37,6 +37,24 @@ class RegistryNotFound(NotFound):
 
 class ServiceNotFound(NotFound):
     code = "zun-service-not-found"
+
+
+class ActionNotFound(NotFound):
+    """There is no such record of what was asked of a container."""
+
+    code = "resource-not-found"
+
+
+class NoInteractiveFlag(Invalid):
+    """The container takes no input."""
+
+    code = "no-interactive-flag"
+
+
+class SessionRefused(Forbidden):
+    """The URL of a WebSocket stands for no session, or not for this one."""
+
+    code = "invalid-websocket-token"
 
 
 class ContainerNotPlaced(Conflict):

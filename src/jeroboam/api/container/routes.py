@@ -6,8 +6,21 @@ same data.
 
 from collections.abc import Mapping
 
-from jeroboam.api.call import NEWEST, Handler, Route
-from jeroboam.api.container import absent, actions, containers, fields, hosts, quotas, shapes
+from jeroboam.api.call import NEWEST, SOCKET, Handler, Route
+from jeroboam.api.container import (
+    absent,
+    actions,
+    archives,
+    changes,
+    container_actions,
+    container_networks,
+    containers,
+    fields,
+    hosts,
+    interactive,
+    quotas,
+    shapes,
+)
 from jeroboam.api.fields import FieldCheck, Schema, body_of, flag, text
 from jeroboam.api.wire import list_arguments
 from jeroboam.domain.containers import Container, OpKind
@@ -15,12 +28,14 @@ from jeroboam.domain.hosts import Host
 from jeroboam.store import sort_keys
 
 RENAME_UNTIL = 13
+RESIZE_SINCE = 19
 _ALL: Mapping[str, FieldCheck] = {"all_projects": flag}
 _ONE = "/containers/{container}"
 _QUOTA = "/quotas/{project}"
 _CLASS = "/quota_classes/{class}"
 _ORDER = "in the order of asking; a delete overtakes"
 _CHANGE = fields.update_table(fields.UNBOUNDED)
+_LIMITS = {name: _CHANGE[name] for name in changes.LIMITS}
 
 
 def _or_null(table: Mapping[str, FieldCheck]) -> Schema:
@@ -97,7 +112,7 @@ _CONTAINERS = (
     Route(
         method="PATCH",
         path=_ONE,
-        handler=containers.update,
+        handler=changes.update,
         rule="container:update",
         query=_CHANGE,
         body=body_of(_CHANGE),
@@ -124,14 +139,85 @@ _ACTIONS = (
     Route(
         method="POST",
         path=f"{_ONE}/execute",
-        handler=actions.execute,
+        handler=interactive.execute,
         rule="container:execute",
-        query={**_ALL, **actions.EXECUTE},
-        body=_or_null(actions.EXECUTE),
+        query={**_ALL, **interactive.EXECUTE},
+        body=_or_null(interactive.EXECUTE),
         body_needed=False,
         answer=shapes.Executed,
-        refusals=(501,),
-        differs="`run=true` only (else 501: not there yet); a command has 5 seconds",
+        differs="a command has 5 seconds; with `run=false` it starts when its WebSocket is opened",
+    ),
+    Route(
+        method="POST",
+        path=f"{_ONE}/execute_resize",
+        handler=interactive.execute_resize,
+        rule="container:execute_resize",
+        query={**_ALL, **interactive.EXECUTE_RESIZE},
+        body=_or_null(interactive.EXECUTE_RESIZE),
+        body_needed=False,
+    ),
+    Route(
+        method="GET",
+        path=f"{_ONE}/attach",
+        handler=interactive.attach,
+        rule="container:attach",
+        query=_ALL,
+        answer=str,
+        differs="the token is good once and for five minutes, where Zun's has no end",
+    ),
+    Route(
+        method="POST",
+        path=f"{_ONE}/resize",
+        handler=interactive.resize,
+        rule="container:resize",
+        query={**_ALL, **interactive.RESIZE},
+        body=_or_null(interactive.RESIZE),
+        body_needed=False,
+    ),
+    Route(
+        method=SOCKET,
+        path=f"{_ONE}/websocket",
+        handler=interactive.connect,
+        rule=None,
+        is_open=True,
+        query=interactive.CONNECT,
+    ),
+    Route(
+        method="GET",
+        path=f"{_ONE}/get_archive",
+        handler=archives.get_archive,
+        rule="container:get_archive",
+        query={**_ALL, **archives.PATH},
+        answer=shapes.Archive,
+        differs="of any size, never held in memory; before 1.25, where the archive is text, 16 MiB at most",
+    ),
+    Route(
+        method="POST",
+        path=f"{_ONE}/put_archive",
+        handler=archives.put_archive,
+        rule="container:put_archive",
+        query={**_ALL, **archives.PATH},
+        body=archives.BODY,
+        upload=True,
+        refusals=(413,),
+        differs="of any size, never held in memory; compressed archives and sparse files are a 400",
+    ),
+    Route(
+        method="GET",
+        path=f"{_ONE}/container_actions",
+        handler=container_actions.index,
+        rule="container:actions",
+        query=_ALL,
+        answer=shapes.ActionList,
+        differs="kept as long as events are, also when the container is gone; `message` says the reason",
+    ),
+    Route(
+        method="GET",
+        path=f"{_ONE}/container_actions/{{request}}",
+        handler=container_actions.show,
+        rule="container:actions",
+        query=_ALL,
+        answer=shapes.ActionWithEvents,
     ),
     Route(
         method="GET",
@@ -140,6 +226,7 @@ _ACTIONS = (
         rule="container:logs",
         query={**_ALL, **actions.LOGS},
         answer=str,
+        differs="`follow=true` (ours) answers in plain text, as it is printed, until the container ends",
     ),
     Route(
         method="GET",
@@ -157,13 +244,41 @@ _ACTIONS = (
         query=_ALL,
         answer=shapes.Sample,
     ),
+    _wish_route(
+        "rebuild",
+        changes.rebuild,
+        changes.REBUILD,
+        differs="the new image is pulled before the container goes; one that ran runs again",
+    ),
+    Route(
+        method="POST",
+        path=f"{_ONE}/resize_container",
+        handler=changes.resize_container,
+        rule="container:resize_container",
+        query={**_ALL, **_LIMITS},
+        body=_or_null(_LIMITS),
+        body_needed=False,
+        status=202,
+        answer=fields.ContainerShape,
+        since=RESIZE_SINCE,
+        differs="202 with the new values, where Zun answers with the old ones",
+    ),
+    Route(
+        method="GET",
+        path=f"{_ONE}/network_list",
+        handler=container_networks.index,
+        rule="container:network_list",
+        query=_ALL,
+        answer=(shapes.NetworkList, shapes.NetworkAddressList),
+        since=container_networks.SINCE,
+    ),
     Route(
         method="POST",
         path=f"{_ONE}/rename",
-        handler=containers.rename,
+        handler=changes.rename,
         rule="container:rename",
-        query={**_ALL, **containers.RENAME},
-        body=_or_null(containers.RENAME),
+        query={**_ALL, **changes.RENAME},
+        body=_or_null(changes.RENAME),
         body_needed=False,
         answer=fields.ContainerShape,
         until=RENAME_UNTIL,
@@ -194,6 +309,15 @@ _HOSTS = (
         rule="zun-service:get_all",
         answer=shapes.ServiceList,
         differs="the agents are ours; their name is Zun's, since clients look for it",
+    ),
+    Route(
+        method="DELETE",
+        path="/services",
+        handler=hosts.delete_service,
+        rule="zun-service:delete",
+        query=hosts.SERVICE_ARGUMENTS,
+        refusals=(404, 409),
+        differs="refused while the agent is up or containers are on the host, which nobody would look after",
     ),
     _switch_route("enable", hosts.build_switch_handler(disabled=False), hosts.SERVICE_ARGUMENTS),
     _switch_route("disable", hosts.build_switch_handler(disabled=True), hosts.SWITCH_ARGUMENTS),

@@ -36,9 +36,9 @@ class AddressShape(TypedDict):
 
 
 class Executed(TypedDict):
-    """What a command wrote and how it ended."""
+    """What a command wrote and how it ended; or, with `run=false`, its id and the URL of its WebSocket."""
 
-    output: str
+    output: str | None
     exit_code: int | None
     exec_id: str | None
     proxy_url: str | None
@@ -49,6 +49,93 @@ class Processes(TypedDict):
 
     Titles: list[str]
     Processes: list[list[str]]
+
+
+class NetworkAddress(TypedDict):
+    """One address on a subnet."""
+
+    subnet_id: str
+    version: int
+    ip_address: str
+
+
+class NetworkOfOneAddress(NetworkAddress):
+    """An address with its network, as versions 1.13 to 1.17 show it."""
+
+    net_id: str
+    port_id: str
+
+
+class NetworkOfPort(TypedDict):
+    """A network with the addresses of the container's port, from version 1.18 on."""
+
+    net_id: str
+    port_id: str
+    fixed_ips: list[NetworkAddress]
+
+
+class NetworkList(TypedDict):
+    """The networks of a container, from version 1.18 on."""
+
+    networks: list[NetworkOfPort]
+
+
+class NetworkAddressList(TypedDict):
+    """The addresses of a container, as versions 1.13 to 1.17 show them."""
+
+    networks: list[NetworkOfOneAddress]
+
+
+class PathStatShape(TypedDict):
+    """A file or folder in a container; `mode` as Docker shows it."""
+
+    name: str
+    size: int
+    mode: int
+    mtime: str
+    linkTarget: str
+
+
+class Archive(TypedDict):
+    """A tar archive, in base64 from version 1.25 on, before that as text."""
+
+    data: str
+    stat: PathStatShape
+
+
+class ActionShape(TypedDict):
+    """What was asked of a container. `message` says why it failed. From version 1.33 on with `finish_time`."""
+
+    action: str
+    container_uuid: Uuid
+    request_id: str
+    user_id: str
+    project_id: str
+    start_time: str | None
+    finish_time: NotRequired[str | None]
+    message: str | None
+
+
+class ActionList(TypedDict):
+    """The newest first."""
+
+    containerActions: list[ActionShape]
+
+
+class ActionEvent(TypedDict):
+    """The work on a host that an action caused. `result` is Success or Error, null while it goes on."""
+
+    event: str
+    start_time: str | None
+    finish_time: str | None
+    result: str | None
+    traceback: str | None
+
+
+class ActionWithEvents(ActionShape):
+    """An action, with its events."""
+
+    events: list[ActionEvent]
 
 
 Sample = TypedDict(

@@ -49,7 +49,8 @@ def status_detail(container: Container, now: dt.datetime) -> str | None:
     observed = container.observed
     match container.status:
         case Status.RUNNING:
-            return f"Up {_format_age(observed.started_at, now)}"
+            health = f" ({observed.health})" if container.spec.healthcheck is not None and observed.health else ""
+            return f"Up {_format_age(observed.started_at, now)}{health}"
         case Status.PAUSED:
             return f"Up {_format_age(observed.started_at, now)} (paused)"
         case Status.STOPPED:

@@ -35,21 +35,22 @@ async def _delete(infra: ContainerInfraClient, idents: list[str], *, wait: bool)
         with ClusterProgress(infra) as progress:
             await progress.skip_past(uuid)
             await infra.delete_cluster(uuid)
-            for path in list_kubeconfigs():
-                _remove_contexts(KubeconfigFile(path), uuid)
+            remove_contexts(uuid)
             if wait:
                 await progress.wait(uuid)
 
     await do_for_all(delete, idents)
 
 
-def _remove_contexts(kubeconfig: KubeconfigFile, uuid: str) -> None:
-    try:
-        for context in kubeconfig.remove(uuid):
-            show_line(f"context {context} is no more in {kubeconfig.path}")
-    except (ValueError, OSError) as error:
-        # The cluster goes all the same.
-        show_line(f"its context stays: {error}")
+def remove_contexts(uuid: str) -> None:
+    """Remove the contexts of a cluster from the user's kubeconfig, and say which."""
+    for path in list_kubeconfigs():
+        try:
+            for context in KubeconfigFile(path).remove(uuid):
+                show_line(f"context {context} is no more in {path}")
+        except (ValueError, OSError) as error:
+            # The cluster goes all the same.
+            show_line(f"its context stays: {error}")
 
 
 def scale_cluster(

@@ -76,6 +76,7 @@ class ContainerReconciler:
             return None
         if container.host_id is None and pending_ops[-1].kind is OpKind.DELETE:
             await tx.containers.remove({"uuid": container.uuid})
+            await tx.container_actions.close_deleted(container, tx.now)
             return None
         seconds_left = self._seconds_left(container, tx.now)
         if seconds_left > 0:
@@ -130,6 +131,7 @@ class ContainerReconciler:
     async def _delete_record(self, tx: Transaction, container: Container) -> None:
         """Remove the record of a deleted container. An agent removes containers that are in no record."""
         await tx.containers.remove({"uuid": container.uuid})
+        await tx.container_actions.close_deleted(container, tx.now)
         payload = {"container": container.uuid, "project_id": container.project_id, "status": container.status}
         await tx.notify("container.delete", container.uuid, payload)
         if container.host_id is not None:
@@ -137,7 +139,10 @@ class ContainerReconciler:
 
     async def _give_up(self, tx: Transaction, container: Container, reason: str) -> None:
         last = container.ops[-1].seq
-        failed_container = replace(container, given_up=last, failure=reason, updated_at=tx.now)
-        await tx.containers.update(states.project_container(failed_container))
+        failed_container = states.project_container(
+            replace(container, given_up=last, failure=reason, updated_at=tx.now)
+        )
+        await tx.containers.update(failed_container)
+        await tx.container_actions.close_ended(container, failed_container, tx.now)
         if container.host_id is not None:
             tx.hint("dispatch", f"{container.host_id}/{container.uuid}")

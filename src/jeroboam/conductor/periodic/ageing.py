@@ -1,4 +1,4 @@
-"""Finds clusters that are older than a limit allows, and removes old events.
+"""Finds clusters that are older than a limit allows, and removes old events and expired sessions.
 
 Both run at intervals, each cluster in a transaction of its own. What is interrupted is done at the next look. A cluster
 that has to go gets the same wish as for a delete by its user, and the cluster loop does the rest. Neighbours: `reaper`,
@@ -56,11 +56,14 @@ class ClusterAgeing:
         await repeat(self.look, clock=self._clock, every_seconds=self._every_seconds, subject="ageing")
 
     async def look(self) -> None:
-        """Look once at all clusters and events."""
+        """Look once at all clusters, and remove what has expired."""
         if self._limits:
             await self._look_at_clusters()
         async with self._store.write() as tx:
-            await tx.events.forget(tx.now - dt.timedelta(days=self._event_days))
+            oldest = tx.now - dt.timedelta(days=self._event_days)
+            await tx.events.forget(oldest)
+            await tx.container_actions.forget(oldest)
+            await tx.interactive_sessions.forget(tx.now)
 
     async def _look_at_clusters(self) -> None:
         youngest = min(limit.max_age_days or 0 for limit in self._limits)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Self, final
 
 from jeroboam.clients import docker as client
-from jeroboam.clients import docker_streams
+from jeroboam.clients import docker_archives, docker_streams
 from jeroboam.clients.addresses import AddressRules
 from jeroboam.clients.docker import DockerClient, translate_errors
 from jeroboam.clients.docker_containers import (
@@ -27,7 +27,8 @@ from jeroboam.clients.docker_containers import (
 from jeroboam.clients.docker_images import RegistryUnreachable as Away
 from jeroboam.clients.docker_images import check_image, check_pull, has_image, pull_image
 from jeroboam.clients.docker_types import DockerContainer, DockerError
-from jeroboam.domain.containers import ContainerSpec
+from jeroboam.domain.archives import PathStat
+from jeroboam.domain.containers import ContainerSpec, read_files
 from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
@@ -41,6 +42,8 @@ from jeroboam.runtimes.base import (
     Runtime,
     RuntimeOptions,
     RuntimeSettings,
+    SupportsArchives,
+    SupportsAttach,
     SupportsCleanup,
     SupportsClose,
     SupportsExec,
@@ -60,6 +63,7 @@ _PS_REFUSES = ("ps:", "Couldn't find PID field")
 _NO_NETWORK = re.compile(r"\bnetwork \S+ not found")
 _NOT_FOUND = 404
 _CONFLICT = 409
+_PATH_REFUSED = frozenset({400, _NOT_FOUND})
 
 # Events that change the result of `inspect`. Output, exec and attach do not.
 _TELLING = "create start restart die stop kill oom pause unpause update destroy health_status".split()
@@ -78,6 +82,8 @@ class DockerRuntime(
     SupportsFollowLogs,
     SupportsExec,
     SupportsInteractiveExec,
+    SupportsAttach,
+    SupportsArchives,
     SupportsTop,
     SupportsStats,
     SupportsCleanup,
@@ -134,12 +140,20 @@ class DockerRuntime(
                 except DockerError as error:
                     if error.status != _CONFLICT:
                         raise
-                    await get_by_name(self._ops, uuid, name)
-                    return await self.inspect(uuid)
+                    container = await get_by_name(self._ops, uuid, name)
+                    state = await self.inspect(uuid)
+                    if state.started_at is None:
+                        await self._write_files(container, spec)
+                    return state
+                await self._write_files(container, spec)
         except ContainerGone as error:
             raise Permanent(f"creating container {name}: its name on the Engine is taken by another's") from error
         self._ids[uuid] = container.id
         return spec_of.build_created_state(uuid=uuid, runtime_id=container.id, spec=spec)
+
+    async def _write_files(self, container: DockerContainer, spec: ContainerSpec) -> None:
+        if files := read_files(spec):
+            await docker_archives.write_files(self._ops, container.id, files)
 
     async def start(self, uuid: str) -> ContainerState:
         with self._about_container("starting", uuid):
@@ -239,6 +253,34 @@ class DockerRuntime(
             container = await self._container(uuid, live=True)
             return await docker_streams.open_exec(container, command, tty=tty, size=size)
 
+    async def open_attach(self, uuid: str) -> ByteStream:
+        with self._about_container("attaching to", uuid):
+            container = await self._container(uuid, live=True)
+            # The Engine would wait for the container's next start.
+            if not (await container.show())["State"]["Running"]:
+                raise Permanent(f"container {uuid} is not running")
+            return await docker_streams.open_attach(container)
+
+    async def resize_terminal(self, uuid: str, size: TerminalSize) -> None:
+        with self._about_container("setting the terminal size of", uuid):
+            await docker_streams.resize_terminal(await self._container(uuid, live=True), size)
+
+    async def stat_path(self, uuid: str, path: str) -> PathStat:
+        with self._about_path("looking for", uuid, path):
+            container = await self._container(uuid, live=True)
+            return await docker_archives.stat_path(self._live, container.id, path)
+
+    async def read_archive(self, uuid: str, path: str) -> ByteStream:
+        with self._about_path("reading", uuid, path):
+            container = await self._container(uuid, live=True)
+            return await docker_archives.open_reader(self._live, container.id, path)
+
+    async def write_archive(self, uuid: str, path: str) -> ByteStream:
+        with self._about_path("writing to", uuid, path):
+            container = await self._container(uuid, live=True)
+            await docker_archives.stat_path(self._live, container.id, path)
+            return docker_archives.ArchiveWriter(self._live, container.id, path)
+
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
         with self._about_container("running a command in", uuid):
             container = await self._container(uuid, live=True)
@@ -295,6 +337,17 @@ class DockerRuntime(
                     raise
                 self._ids.pop(uuid, None)
                 raise ContainerGone(f"container {uuid} is not on this host") from error
+
+    @contextmanager
+    def _about_path(self, action: str, uuid: str, path: str) -> Iterator[None]:
+        """Run requests about a path. Raises `InvalidRequest` for one that the container does not have."""
+        with self._about_container(f"{action} a path in", uuid):
+            try:
+                yield
+            except DockerError as error:
+                if error.status not in _PATH_REFUSED or "no such container" in error.message.lower():
+                    raise
+                raise InvalidRequest(describe_bad_value("path", path, f"{error.message}.")) from error
 
     async def _container(self, uuid: str, *, live: bool = False) -> DockerContainer:
         """Return a handle of one of our containers. Raises `ContainerGone` for any other."""

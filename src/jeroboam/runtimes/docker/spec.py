@@ -8,7 +8,7 @@ from typing import Any
 
 from jeroboam.clients.docker_containers import build_memory_limits, find_owned_uuid, moment, state_of
 from jeroboam.clients.docker_images import check_image
-from jeroboam.domain.containers import Address, ContainerSpec, HealthCheck, RuntimeState
+from jeroboam.domain.containers import BIND, Address, ContainerSpec, HealthCheck, RuntimeState
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.owner_labels import KIND, ObjectKind, is_reserved
@@ -32,7 +32,7 @@ def build_creation_body(
     *, installation: str, uuid: str, project: str, spec: ContainerSpec, options: RuntimeOptions
 ) -> dict[str, Any]:
     """Return the request body that creates the container. Raises `Permanent` for what this runtime does not support."""
-    if spec.mounts:
+    if any(mount["type"] != BIND for mount in spec.mounts):
         raise Permanent("the docker runtime does not mount volumes")
     if spec.nets:
         raise Permanent("the docker runtime attaches containers to the network of their project only")
@@ -140,6 +140,8 @@ def read_state(details: Mapping[str, Any]) -> ContainerState:
         addresses=_read_addresses(details.get("NetworkSettings") or {}),
         ports=_read_ports(config.get("ExposedPorts") or {}),
         hostname=config.get("Hostname") or None,
+        command=tuple(config.get("Cmd") or ()),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
         health=(state.get("Health") or {}).get("Status"),
     )
 

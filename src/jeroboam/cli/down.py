@@ -1,0 +1,98 @@
+"""The command `down`: takes away what an installation made, and what stays of it otherwise.
+
+Neighbours: `jeroboam.bootstrap.upkeep` and `images` do the work; `clusters.changes`, which knows contexts.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jeroboam import settings as options
+from jeroboam.bootstrap.state import StateFolder, StateInUse
+from jeroboam.cli.clusters.changes import remove_contexts
+from jeroboam.cli.greeting import format_stop
+from jeroboam.cli.log import STANDARD_ERROR
+from jeroboam.cli.terminal import Config, State, report_errors, show_line
+from jeroboam.kit.words import format_count
+
+if TYPE_CHECKING:
+    from jeroboam.bootstrap.upkeep import Removal
+
+
+def remove_installation(
+    state: State = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Also the images that nodes boot from.")] = False,
+    cache: Annotated[bool, typer.Option("--cache", help="Also the programs that these were made of.")] = False,
+    config: Config = None,
+) -> None:
+    """Remove all that this installation made, and its state.
+
+    That is every cluster, container and network, and contexts in your kubeconfig. The service must not run.
+    """
+    with report_errors():
+        settings = options.load(config, state=state)
+        if not yes:
+            also = [text for text, is_wanted in (("node images", images), ("the cache", cache)) if is_wanted]
+            subject = " and ".join([f"everything of the installation in {settings.state}", *also])
+            typer.confirm(f"Remove {subject}?", abort=True)
+        if StateFolder(settings.state).exists:
+            _remove_state(settings)
+        elif images or cache:
+            show_line(f"there is no installation in {settings.state}")
+        else:
+            raise ValueError(f"there is no installation in {settings.state}")
+        if images:
+            asyncio.run(_remove_images(settings))
+        if cache:
+            _remove_cache(settings)
+
+
+def _remove_state(settings: options.Settings) -> None:
+    removed = asyncio.run(_remove_objects(settings))
+    for kind, names in (("cluster", removed.clusters), ("container", removed.containers)):
+        for uuid, name in names.items():
+            show_line(f"removed {kind} {f'{name} ({uuid})' if name else uuid}")
+    for uuid in removed.known_clusters:
+        remove_contexts(uuid)
+    counts = f"{format_count(len(removed.clusters), 'cluster')}, {format_count(len(removed.containers), 'container')}"
+    show_line(f"removed {counts} and {settings.state}")
+    log_file = settings.log_file
+    if log_file not in ("", STANDARD_ERROR) and Path(log_file).exists():
+        show_line(f"kept {log_file}, which [DEFAULT] log_file names")
+
+
+async def _remove_objects(settings: options.Settings) -> "Removal":
+    from jeroboam.bootstrap.upkeep import remove  # noqa: PLC0415
+
+    try:
+        with StateFolder(settings.state) as folder:
+            return await remove(settings, folder)
+    except StateInUse as error:
+        raise ValueError(f"{error}; stop it first: {format_stop(settings.state)}") from error
+
+
+async def _remove_images(settings: options.Settings) -> None:
+    from jeroboam.bootstrap.images import remove_all_images  # noqa: PLC0415
+
+    async for line in remove_all_images(settings):
+        show_line(line)
+
+
+def _remove_cache(settings: options.Settings) -> None:
+    from jeroboam.bootstrap.images import remove_cache  # noqa: PLC0415
+
+    for line in remove_cache(settings):
+        show_line(line)
+    _show_go_caches()
+
+
+def _show_go_caches() -> None:
+    """Name what Go keeps by itself, for other programs too."""
+    folders = [
+        folder for folder in (Path.home() / ".cache" / "go-build", Path.home() / "go" / "pkg") if folder.exists()
+    ]
+    if folders:
+        show_line(f"kept {' and '.join(map(str, folders))}: what Go keeps, maybe for others too")
