@@ -18,6 +18,8 @@ from .image import Image
 BOOT_SECONDS = 300
 _LOOK_SECONDS = 1
 _LAST_LINES = 25
+# Without it each look at the clock of an emulated processor stops the other one.
+_EMULATED_CLOCK = "tsc=reliable clocksource=tsc"
 
 
 class StepFailed(Exception):
@@ -94,10 +96,11 @@ def boot_guest(
     create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", image.disk.resolve(), layer]
     subprocess.run(create, check=True)
     port = _find_free_port()
+    clock = "" if has_processor_support() else _EMULATED_CLOCK
     command = ["nice", "-n", "5", "qemu-system-x86_64", *_choose_accelerator(), "-smp", "2", "-m", str(memory_mib)]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-serial", f"file:{folder}/console.log"]
     command += ["-kernel", str(image.kernel), "-initrd", str(image.initrd)]
-    command += ["-append", "root=LABEL=root ro console=ttyS0 quiet", "-device", "virtio-rng-pci"]
+    command += ["-append", f"root=LABEL=root ro console=ttyS0 quiet {clock}", "-device", "virtio-rng-pci"]
     command += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22", "-device", "virtio-net-pci,netdev=net"]
     command += ["-drive", f"file={layer},if=virtio,cache=unsafe,discard=unmap"]
     command += ["-drive", f"file={programs},if=virtio,format=raw,readonly=on"] if programs else []
@@ -122,7 +125,7 @@ def has_processor_support() -> bool:
 def _choose_accelerator() -> list[str]:
     if has_processor_support():
         return ["-accel", "kvm", "-cpu", "host"]
-    return ["-accel", "tcg,thread=multi", "-cpu", "max"]
+    return ["-accel", "tcg,thread=multi", "-cpu", "max", "-machine", "hpet=off"]
 
 
 def _find_free_port() -> int:

@@ -15,13 +15,15 @@ from .guest import Guest, StepFailed
 # An emulated processor is twenty times slower than the machine's own.
 DEMO_SECONDS = 3600
 INSTALL_SECONDS = 3600
+CREATE_SECONDS = 1800
 COMPILE_SECONDS = 8 * 3600
 COME_BACK_SECONDS = 900
 _HOME = "cd /root/jeroboam && export PATH=$PWD/.venv/bin:$PATH &&"
 _STATE = "/root/.local/state/jeroboam"
 _HANDED = "/mnt/programs"
 _SWARM = ". /root/fleet/config &&"
-_SUCCEEDED = "jeroboam kubectl dev wait --for=jsonpath={{.status.phase}}=Succeeded pod/{pod} --timeout=240s"
+_READY = "jeroboam kubectl dev wait --for=condition=Ready node --all"
+_CLUSTER = "name: dev\nmasters: 1\nworkers: 0\nmaster_flavor: m1.medium\n"
 _REF = "refs/jeroboam/debian"
 
 
@@ -89,53 +91,51 @@ def run_container(guest: Guest) -> str:
     return "memory.max and cpu.max as asked for"
 
 
-def create_kubernetes(guest: Guest) -> str:
-    """Create a cluster by the words of users of kind; its nodes are Ready."""
-    guest.run(f"{_HOME} jeroboam cluster create dev", seconds=INSTALL_SECONDS, log="kubernetes-create")
-    guest.run(f"{_HOME} jeroboam cluster kubeconfig dev")
-    nodes = json.loads(guest.run(f"{_HOME} jeroboam kubectl dev get nodes -o json", log="kubernetes-nodes"))["items"]
-    ready = [node for node in nodes if _is_ready(node)]
-    if len(ready) != 2:
-        raise StepFailed(f"one master and one worker should be ready, and {len(ready)} are")
-    return f"{nodes[0]['status']['nodeInfo']['kubeletVersion']}, {read_usage(guest)}"
-
-
-def run_pod(guest: Guest) -> str:
-    """Run a pod to its end, with limits of its own, and read its output."""
-    container = {
-        "name": "hello",
-        "image": "busybox",
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["cat", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/cpu.max"],
-        "resources": {"limits": {"memory": "32Mi", "cpu": "250m"}},
-    }
-    spec = {"restartPolicy": "Never", "containers": [container]}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "hello"}, "spec": spec}
-    guest.run(f"{_HOME} jeroboam kubectl dev apply -f -", content=json.dumps(pod).encode())
-    guest.run(f"{_HOME} {_SUCCEEDED.format(pod='hello')}")
-    text = guest.run(f"{_HOME} jeroboam kubectl dev logs hello")
-    expect_text(str(32 << 20), text)
-    expect_text("25000 100000", text)
-    return "memory.max and cpu.max as asked for"
-
-
 def create_swarm(guest: Guest) -> str:
     """Create a Swarm with one worker, and ask a service by its published port, which takes IPVS."""
-    guest.run(f"{_HOME} jeroboam cluster create fleet --coe swarm", seconds=1800, log="swarm-create")
-    guest.run(f"{_HOME} jeroboam cluster load-image fleet busybox", seconds=600)
+    guest.run(f"{_HOME} jeroboam cluster create fleet --coe swarm", seconds=CREATE_SECONDS, log="swarm-create")
+    guest.run(f"{_HOME} jeroboam cluster load-image fleet busybox", seconds=CREATE_SECONDS)
     config = "openstack coe cluster config fleet --dir /root/fleet --output-certs --force >/root/fleet/config"
     guest.run(f"{_HOME} . {_STATE}/openrc && mkdir /root/fleet && {config}")
     serve = "while true; do echo served | nc -l -p 8080; done"
     options = "--quiet --detach --no-resolve-image --replicas 2 --publish 8080:8080 --name web"
     guest.run(f"{_SWARM} docker service create {options} busybox sh -c {shlex.quote(serve)}")
-    ask_swarm(guest)
+    address = "$(docker node inspect self --format '{{.Status.Addr}}')"
+    guest.wait_for(f"{_SWARM} busybox nc -w 5 {address} 8080 </dev/null | grep served", seconds=COME_BACK_SECONDS)
+    guest.run(f"{_HOME} jeroboam cluster delete fleet", seconds=CREATE_SECONDS)
     return "its virtual address answers"
 
 
-def ask_swarm(guest: Guest) -> None:
-    """Ask the Swarm's service by the port that it publishes on every node."""
-    address = "$(docker node inspect self --format '{{.Status.Addr}}')"
-    guest.wait_for(f"{_SWARM} busybox nc -w 5 {address} 8080 </dev/null | grep served", seconds=300)
+def create_kubernetes(guest: Guest) -> str:
+    """Create a cluster of one node by the words of users of kind; it becomes Ready."""
+    guest.run("cat >cluster.yaml", content=_CLUSTER.encode())
+    guest.run(f"{_HOME} jeroboam cluster create -f /root/cluster.yaml", seconds=CREATE_SECONDS, log="kubernetes-create")
+    guest.run(f"{_HOME} jeroboam cluster kubeconfig dev")
+    guest.run(f"{_HOME} jeroboam kubectl dev get nodes", log="kubernetes-nodes")
+    guest.run(f"{_HOME} {_READY} --timeout=60s")
+    return read_usage(guest)
+
+
+def run_pod(guest: Guest, name: str = "hello") -> str:
+    """Run a pod to its end, with limits of its own, and read its output."""
+    container = {
+        "name": name,
+        "image": "busybox",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["cat", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/cpu.max"],
+        "resources": {"limits": {"memory": "32Mi", "cpu": "250m"}},
+    }
+    # The cluster's only node is a master.
+    spec = {"restartPolicy": "Never", "containers": [container], "tolerations": [{"operator": "Exists"}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+    guest.run("cat >pod.json", content=json.dumps(pod).encode())
+    guest.wait_for(f"{_HOME} jeroboam kubectl dev apply -f /root/pod.json", seconds=COME_BACK_SECONDS)
+    succeeded = f"jeroboam kubectl dev wait --for=jsonpath={{.status.phase}}=Succeeded pod/{name} --timeout=50s"
+    guest.wait_for(f"{_HOME} {succeeded}", seconds=COME_BACK_SECONDS)
+    text = guest.wait_for(f"{_HOME} jeroboam kubectl dev logs {name}", seconds=COME_BACK_SECONDS)
+    expect_text(str(32 << 20), text)
+    expect_text("25000 100000", text)
+    return "memory.max and cpu.max as asked for"
 
 
 def take_unit(guest: Guest) -> str:
@@ -158,21 +158,17 @@ def reboot(guest: Guest) -> str:
     return "Engine, service and container are up"
 
 
-def see_clusters_back(guest: Guest) -> str:
-    """Wait until the clusters do their work again."""
-    ready = f"{_HOME} jeroboam kubectl dev wait --for=condition=Ready node --all --timeout=30s"
-    guest.wait_for(ready, seconds=COME_BACK_SECONDS)
-    run = "jeroboam kubectl dev run again --image=busybox --image-pull-policy=IfNotPresent --restart=Never -- true"
-    guest.wait_for(f"{_HOME} jeroboam kubectl dev get pod again || {run}", seconds=COME_BACK_SECONDS)
-    guest.run(f"{_HOME} {_SUCCEEDED.format(pod='again')}")
-    ask_swarm(guest)
+def see_cluster_back(guest: Guest) -> str:
+    """Wait until the cluster does its work again."""
+    guest.wait_for(f"{_HOME} {_READY} --timeout=30s", seconds=COME_BACK_SECONDS)
+    run_pod(guest, "again")
     guest.run(f"{_HOME} jeroboam cluster list", log="clusters-after-reboot")
-    return "Kubernetes runs pods, Swarm serves"
+    return "a pod ran"
 
 
 def remove_all(guest: Guest) -> str:
     """Delete by the commands of users, stop the unit, and find nothing left on the Engine."""
-    guest.run(f"{_HOME} jeroboam cluster delete dev fleet && jeroboam rm --force hello", seconds=900, log="delete")
+    guest.run(f"{_HOME} jeroboam cluster delete dev && jeroboam rm --force hello", seconds=CREATE_SECONDS, log="delete")
     guest.run("systemctl disable --now jeroboam", log="unit-stop")
     result = guest.run("systemctl show --property Result --value jeroboam").strip()
     left = guest.run("docker ps -aq; docker volume ls -q; docker network ls -q --filter type=custom").split()
@@ -194,20 +190,15 @@ def read_usage(guest: Guest) -> str:
     return f"{memory} MiB of memory and {int(disk) / 1024:.1f} GiB of disk in use"
 
 
-def _is_ready(node: dict[str, dict[str, list[dict[str, str]]]]) -> bool:
-    conditions = node["status"]["conditions"]
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-
-
 STEPS: tuple[tuple[str, Callable[[Guest], str]], ...] = (
     ("jeroboam doctor", run_doctor),
     ("jeroboam up --detach", start_service),
     ("a container with limits", run_container),
-    ("a Kubernetes: jeroboam cluster create dev", create_kubernetes),
-    ("a pod with limits", run_pod),
     ("a Swarm with a published port", create_swarm),
+    ("a Kubernetes of one node: jeroboam cluster create", create_kubernetes),
+    ("a pod with limits", run_pod),
     ("the service as a unit of systemd", take_unit),
     ("reboot, until Engine, service and container are up", reboot),
-    ("and until the clusters work", see_clusters_back),
+    ("and until the cluster works", see_cluster_back),
     ("deleted and stopped", remove_all),
 )
