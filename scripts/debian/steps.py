@@ -109,7 +109,9 @@ def create_swarm(guest: Guest) -> str:
 def create_kubernetes(guest: Guest) -> str:
     """Create a cluster of one node by the words of users of kind; it becomes Ready."""
     guest.run("cat >cluster.yaml", content=_CLUSTER.encode())
-    guest.run(f"{_HOME} jeroboam cluster create -f /root/cluster.yaml", seconds=CREATE_SECONDS, log="kubernetes-create")
+    # On an emulated processor the service may be too slow at times for those who ask it.
+    guest.run(f"{_HOME} jeroboam cluster create --no-wait -f /root/cluster.yaml", seconds=CREATE_SECONDS)
+    guest.wait_for(f"{_HOME} jeroboam cluster list | grep 'dev .*CREATE_COMPLETE'", seconds=CREATE_SECONDS)
     guest.run(f"{_HOME} jeroboam cluster kubeconfig dev")
     guest.run(f"{_HOME} jeroboam kubectl dev get nodes", log="kubernetes-nodes")
     guest.run(f"{_HOME} {_READY} --timeout=60s")
