@@ -144,7 +144,8 @@ def run_suite(programs: pathlib.Path, state: pathlib.Path, suite: Suite) -> list
     """Run the suite and show its counts. Return the tests that failed and wait for nothing."""
     folder = state.parent / suite.name.replace(" ", "-")
     environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
-    run(programs / "tempest", "init", folder, environment=environment)
+    workspaces = state.parent / "workspaces.yaml"
+    run(programs / "tempest", "init", "--workspace-path", workspaces, folder, environment=environment)
     write_config(state, folder, suite)
     done = subprocess.run(
         [programs / "tempest", "run", "--serial", "--regex", "^zun_tempest_plugin"],

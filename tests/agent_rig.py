@@ -14,6 +14,7 @@ from jeroboam.protocol import (
     ContainerReport,
     Hello,
     HostReport,
+    ImageReport,
     LiveAnswer,
     LiveQuestion,
     LiveRequest,
@@ -63,6 +64,7 @@ class Rig:
         self.reports: list[ContainerReport] = []
         self.hosts: list[Hello | HostReport] = []
         self.responses: list[LiveResponse] = []
+        self.images: list[ImageReport] = []
         self.refuse = False
         self.end: ServerConnection | None = None
         self._journal_path = folder / "agent.db"
@@ -71,7 +73,7 @@ class Rig:
 
     async def start(self, runtime=None) -> None:
         self._journal = Journal(self._journal_path)
-        agent = Agent(
+        agent = self.make_agent(
             runtime=runtime or self.runtime,
             journal=self._journal,
             clock=self.clock,
@@ -80,6 +82,9 @@ class Rig:
         )
         self._tasks.append(asyncio.ensure_future(agent.run()))
         await settle()
+
+    def make_agent(self, **parts) -> Agent:
+        return Agent(**parts)
 
     async def kill(self) -> None:
         for task in self._tasks:
@@ -112,6 +117,8 @@ class Rig:
                     self.hosts.append(message)
                 case ContainerReport():
                     self.reports.append(message)
+                case ImageReport():
+                    self.images.append(message)
                 case LiveResponse():
                     self.responses.append(message)
 

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from jeroboam.dispatch.ports import HostSession
 from jeroboam.domain.containers import ContainerObserved
 from jeroboam.domain.errors import UnreadableRow
-from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport
+from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport, ImageReport, ImageWish
 
 
 class MemoryAssignmentStore:
@@ -18,6 +18,8 @@ class MemoryAssignmentStore:
         self.ended_sessions: list[HostSession] = []
         self.observed: dict[str, ContainerObserved] = {}
         self.broken: Exception | None = None
+        self.image_wishes_of: dict[str, list[ImageWish]] = {}
+        self.image_reports: list[ImageReport] = []
         self.unread: set[str] = set()
         """Uuids of containers whose rows are broken."""
 
@@ -67,3 +69,10 @@ class MemoryAssignmentStore:
         known[report.uuid] = replace(found, ops=ops, done=max(found.done, report.observed.seq))
         self.observed[report.uuid] = report.observed
         return True
+
+    async def image_wishes(self, host_id: str, image: str | None = None) -> tuple[ImageWish, ...]:
+        wishes = self.image_wishes_of.get(host_id, [])
+        return tuple(wish for wish in wishes if image in {None, wish.uuid})
+
+    async def report_image(self, host_id: str, report: ImageReport) -> None:
+        self.image_reports.append(report)

@@ -112,6 +112,10 @@ class FakeGateway:
         self._ask("top", host_id, container, ps_args)
         return {"Titles": ["PID", "CMD"], "Processes": [["1", "sh"]]}
 
+    async def search_images(self, host_id, name, *, exact, project_id):
+        self._ask("search_images", host_id, name, exact, project_id)
+        return ["registry.example:5000/team/app:1", "registry.example:5000/team/app:2", "busybox:latest"]
+
     async def stats(self, host_id, container):
         self._ask("stats", host_id, container)
         return {

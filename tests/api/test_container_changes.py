@@ -36,7 +36,8 @@ async def test_rebuild_from_another_image(zun, box, store):
     shown = (await zun.get(f"/v1/containers/{box.uuid}")).json()
     assert (shown["status"], shown["task_state"], shown["image"]) == ("Rebuilding", "container_rebuilding", "alpine")
     [op] = await ops_of(store, box.uuid)
-    assert (op.kind, op.params) == (OpKind.REBUILD, {"run": True})
+    former = {"image": "busybox", "image_driver": "docker"}
+    assert (op.kind, op.params) == (OpKind.REBUILD, {"run": True, "former": former})
     await end_all(store, box.uuid)
     assert (await zun.get(f"/v1/containers/{box.uuid}")).json()["status"] == "Running"
 
@@ -44,7 +45,7 @@ async def test_rebuild_from_another_image(zun, box, store):
 async def test_a_container_that_was_stopped_is_rebuilt_and_not_started(zun, box, store):
     assert (await zun.post(f"/v1/containers/{box.uuid}/stop")).status == 202
     assert (await zun.post(f"/v1/containers/{box.uuid}/rebuild")).status == 202
-    assert (await ops_of(store, box.uuid))[-1].params == {"run": False}
+    assert (await ops_of(store, box.uuid))[-1].params == {"run": False, "former": {}}
 
 
 @pytest.mark.parametrize("query", ["image=..", "image_driver=glance", "image_driver=x", "other=1"])

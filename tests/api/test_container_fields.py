@@ -25,7 +25,7 @@ PARAMETERS = ("container", "request", "capsule", "image", "network", "registry")
         ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/"}]}, "mounts/destination", "absolute path"),
         ({"mounts": [{"type": "bind", "source": "no base64", "destination": "/d"}]}, "mounts/source", "base64"),
         ({"mounts": [{"type": "bind", "size": 1, "destination": "/d"}]}, "mounts", "content"),
-        ({"security_groups": ["web"]}, "security_groups", "nothing filters the traffic of containers yet"),
+        ({"security_groups": ["web"]}, "security_groups", "nothing filters traffic yet"),
         ({"cpu_policy": "dedicated"}, "cpu_policy", "docker takes shared only: cores are shared"),
         ({"hints": {"group": "x"}}, "hints/group", "a hint is label:KEY, a label of a host's Engine"),
         ({"hints": {"label:": "x"}}, "hints/label:", "a hint is label:KEY"),

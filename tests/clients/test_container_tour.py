@@ -15,6 +15,7 @@ from tests.fault.installation import Installation
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 SECONDS = 60.0
+LONGER_THAN_A_PING = 22.0
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,8 @@ def test_exec_in_a_terminal(installation, box):
     with typing(installation, "exec", "--interactive", box, "sh") as terminal:
         terminal.wait_for("press Enter to continue")
         terminal.wait_for_prompt()
+        # The published client blocks for good when something comes that is no output, such as a ping of the WebSocket.
+        time.sleep(LONGER_THAN_A_PING)
         terminal.type("echo héllo $((6*7))\r")
         terminal.wait_for("héllo 42")
         terminal.type("exit 0\r")

@@ -5,19 +5,23 @@ Each test runs on a session within the process and on one that encodes its messa
 
 import asyncio
 import tempfile
+import uuid as uuids
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
+from jeroboam.agent import session
+from jeroboam.dispatch.sessions import RESYNC_SECONDS
 from jeroboam.domain.errors import Conflict, NotFound, Unavailable
 from jeroboam.domain.streams import ByteStream, Channel, CloseReason, StreamClosed, StreamEnding, TerminalSize
 from jeroboam.protocol.streams import FRAME_BYTES, STALL_SECONDS, WINDOW_BYTES
 from jeroboam.runtimes.fake import InjectedFault
 from jeroboam.runtimes.fake_streams import PIPE_BYTES
-from tests.agent_rig import UUID
+from tests.agent_rig import CREATE, UUID, assignment
 from tests.clock import settle
 from tests.encoded_session import SESSIONS
 from tests.stream_rig import HOST, SECONDS, StreamRig, read_all, read_some, stream_rig
@@ -323,3 +327,20 @@ async def test_a_user_who_leaves_while_it_opens_leaves_nothing(rig: StreamRig) -
     gate.set()
     await settle_fully()
     assert not rig.runtime.programs.running.get(UUID)
+
+
+async def test_one_project_does_not_take_the_streams_of_others(rig: StreamRig, monkeypatch) -> None:
+    monkeypatch.setattr(session, "MAX_PROJECT_STREAMS", 2)
+    mine = [await rig.exec("cat") for _ in range(2)]
+    with pytest.raises(Unavailable, match="2 sessions"):
+        await rig.exec("cat")
+    other = str(uuids.uuid4())
+    rig.store.place(HOST, structs.replace(assignment(CREATE, uuid=other), project_id="other"))
+    await rig.clock.advance(RESYNC_SECONDS + 1)
+    await settle()
+    theirs = await rig.gateway.open_exec(HOST, other, ("cat",), tty=False, size=None)
+    await mine[0].close()
+    await settle()
+    again = await rig.exec("cat")
+    for stream in (*mine, theirs, again):
+        await stream.close()

@@ -142,7 +142,7 @@ class _Telling(DispatchRecords):
     """The store's records, telling the test of every word of the agent's."""
 
     def __init__(self, house: House) -> None:
-        super().__init__(house.store, ids=RandomIds(), dispatcher="d1")
+        super().__init__(house.store, ids=RandomIds(), dispatcher="d1", heal_seconds=600)
         self._house = house
 
     async def hello(self, hello):

@@ -1,6 +1,7 @@
 """Dispatch on a real store with rows in it that cannot be read: they cost their own host or container, and no other."""
 
 import asyncio
+import datetime as dt
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,8 @@ from structlog.testing import capture_logs
 
 from jeroboam.dispatch.records import DispatchRecords
 from jeroboam.dispatch.sessions import RESYNC_SECONDS, Dispatcher
-from jeroboam.domain.containers import ContainerObserved, OpKind, RuntimeState
+from jeroboam.domain.container_actions import ContainerAction
+from jeroboam.domain.containers import ContainerObserved, Op, OpKind, RuntimeState, Status
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.kit.ids import RandomIds
 from jeroboam.protocol import VERSION, Assignment, Assignments, ContainerForgotten, ContainerReport, Hello, HostReport
@@ -188,6 +190,48 @@ async def test_a_lost_container_is_made_anew_if_it_is_wished(rig, auto_heal, obs
         actions = await tx.container_actions.list_newest_first(lost.uuid, 10)
     assert [(op.kind, op.params) for op in row.ops] == ([(OpKind.REBUILD, {"run": True})] if healed else [])
     assert [action.action for action in actions] == (["rebuild"] if healed else [])
+
+
+@pytest.mark.parametrize(("seconds", "action", "run"), [(1, "create", True), (60, "create", False), (1, "stop", False)])
+async def test_a_container_that_was_removed_while_it_ran_runs_again(rig, seconds, action, run):
+    host = rig.hosts[0]
+    spec = replace(rig.containers[0].spec, auto_heal=True)
+    async with rig.store.write() as tx:
+        ended = ContainerObserved(seq=1, state=RuntimeState.EXITED, finished_at=tx.now - dt.timedelta(seconds=seconds))
+        lost = builders.container(name="lost", host_id=host.uuid, host=host.hostname, spec=spec, observed=ended)
+        await tx.containers.insert(lost)
+        wish = ContainerAction(
+            container_id=lost.uuid,
+            request_id="req-1",
+            seq=1,
+            action=action,
+            project_id="p1",
+            user_id="u1",
+            start_time=tx.now,
+        )
+        await tx.container_actions.insert(wish)
+    await report_to(rig.store, lost, state=RuntimeState.ABSENT)
+    async with rig.store.read() as tx:
+        [op] = (await tx.containers.get(lost.uuid)).ops
+    assert op.params == {"run": run}
+
+
+@pytest.mark.parametrize(("failed_op", "image"), [(None, "old"), (OpKind.REBUILD, "new")])
+async def test_a_rebuild_that_has_not_touched_the_container_is_taken_back(rig, failed_op, image):
+    host = rig.hosts[0]
+    spec = replace(rig.containers[0].spec, image="new")
+    rebuild = Op(seq=2, kind=OpKind.REBUILD, params={"run": True, "former": {"image": "old"}})
+    seen = ContainerObserved(seq=1, state=RuntimeState.RUNNING)
+    wished = builders.container(
+        name="wished", host_id=host.uuid, host=host.hostname, spec=spec, observed=seen, ops=(rebuild,)
+    )
+    async with rig.store.write() as tx:
+        await tx.containers.insert(wished)
+    await report_to(rig.store, wished, seq=2, error="no such image", error_seq=2, failed_op=failed_op)
+    async with rig.store.read() as tx:
+        row = await tx.containers.get(wished.uuid)
+    assert (row.spec.image, row.status_reason) == (image, "no such image")
+    assert row.status is (Status.RUNNING if failed_op is None else Status.ERROR)
 
 
 async def test_what_cannot_be_made_anew_stays_lost(rig):

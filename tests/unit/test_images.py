@@ -144,6 +144,10 @@ async def test_an_operator_may_allow_loopback():
         ("a.b/x", "unauthorized: access to the requested resource is not authorized", "private"),
         ("x", "toomanyrequests: You have reached your pull rate limit.", "too many"),
         ("a.b/x", "error parsing HTTP 429 response body: invalid character 'T'", "too many"),
+        ("a.b/x", 'Get "https://a.b/v2/": x509: certificate signed by unknown authority', "certificate"),
+        ("a.b/x", 'Get "https://a.b/v2/": x509: certificate has expired or is not yet valid', "certificate"),
+        ("a.b/x", "tls: failed to verify certificate: x509: certificate is valid for c.d, not a.b", "certificate"),
+        ("a.b/x", 'Get "https://a.b/v2/": http: server gave HTTP response to HTTPS client', "certificate"),
         ("x", "no matching manifest for linux/arm64 in the manifest list entries", "other platforms"),
     ],
 )  # fmt: skip
@@ -167,6 +171,8 @@ def test_how_registries_refuse(image, message, why):
         ("a.b/x", "error parsing HTTP 500 response body: invalid character '<': \"<p>denied: 404 not found</p>\""),
         ("a.b/x", "received unexpected HTTP status: 503 Service Unavailable"),
         ("a.b/x", 'Get "https://a.b/v2/": dial tcp 192.0.2.3:443: connect: connection refused'),
+        ("a.b/x", 'Get "https://a.b/v2/": net/http: TLS handshake timeout'),
+        ("x509.example.org/x", 'Get "https://x509.example.org/v2/": EOF'),
         ("a.b/x", "write /var/lib/docker/tmp/x: permission denied"),
     ],
 )

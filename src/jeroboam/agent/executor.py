@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from jeroboam.agent.image_access import ImageAccess
 from jeroboam.agent.journal import Journal, JournalEntry
 from jeroboam.domain.containers import ContainerObserved, Op, OpKind, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
@@ -82,8 +83,9 @@ def _lacks_files(state: ContainerState, assignment: Assignment) -> bool:
 class OpExecutor:
     """Carries ops out. `tell` receives reports, and drops a report that repeats the last one."""
 
-    def __init__(self, *, runtime: Runtime, journal: Journal, clock: Clock, tell: Tell) -> None:
+    def __init__(self, *, runtime: Runtime, journal: Journal, access: ImageAccess, clock: Clock, tell: Tell) -> None:
         self._runtime = runtime
+        self._access = access
         self._journal = journal
         self._clock = clock
         self._tell = tell
@@ -198,11 +200,14 @@ class OpExecutor:
             since = self._clock.monotonic()
             self._pulling[key] = (op.seq, since)
         try:
-            await self._runtime.pull(spec.image, spec.image_pull_policy)
+            is_new = await self._access.provide(
+                spec.full_image, spec.image_pull_policy, project=assignment.project_id, login=assignment.login
+            )
         except ImageRegistryUnreachable as error:
             if self._clock.monotonic() - since >= PULL_SECONDS:
                 raise Permanent(error.reason) from error
             raise
+        self._journal.note_image(spec.full_image, self._clock.now(), is_pulled=is_new)
 
     async def _have(self, assignment: Assignment, due_op: DueOp) -> ContainerState:
         """Return the container; create it if it was never created or was removed from outside."""
@@ -340,7 +345,10 @@ class OpExecutor:
         # A container that could not be started stays: its owner can read, change, start or delete it.
         state = await self._find(assignment.uuid)
         last = self._journal.entry(assignment.uuid).observed
-        observed = replace(merge_state(state, last), error=reason, error_seq=op.seq, failed_op=op.kind)
+        # A rebuild that has not come as far as the container leaves it as it was.
+        is_untouched = op.kind is OpKind.REBUILD and state is not None and state.runtime_id == last.runtime_id
+        failed_op = None if is_untouched else op.kind
+        observed = replace(merge_state(state, last), error=reason, error_seq=op.seq, failed_op=failed_op)
         await self._close(assignment.uuid, op, observed)
 
     async def _end_done(self, uuid: str, op: Op, observed: ContainerObserved) -> None:

@@ -1,8 +1,9 @@
 """The journal: a small SQLite file with what the agent must remember when it is killed.
 
 For each container: the last op that ended, the op that was begun, when the container had been started before that op,
-and the last observation. WAL with synchronous=NORMAL keeps every write if the process is killed; more is not needed. A
-write takes some fifty microseconds, so it runs in the event loop. Neighbours: `executor` and `session`.
+and the last observation. Of images: which were pulled here and when they were used last, and of those that need a
+login, for which projects they are. WAL with synchronous=NORMAL keeps every write if the process is killed; more is not
+needed. A write takes some fifty microseconds, so it runs in the event loop. Neighbours: `executor` and `session`.
 """
 
 import datetime as dt
@@ -20,6 +21,21 @@ CREATE TABLE IF NOT EXISTS container (
     begun INTEGER,
     mark TEXT,
     observed BLOB NOT NULL
+) WITHOUT ROWID
+"""
+
+# A row without a project says that the repository is private.
+_PRIVATE_TABLE = """
+CREATE TABLE IF NOT EXISTS private_image (
+    repository TEXT NOT NULL,
+    project TEXT NOT NULL,
+    PRIMARY KEY (repository, project)
+) WITHOUT ROWID
+"""
+_PULLED_TABLE = """
+CREATE TABLE IF NOT EXISTS pulled_image (
+    image TEXT PRIMARY KEY,
+    used_at TEXT NOT NULL
 ) WITHOUT ROWID
 """
 
@@ -47,7 +63,10 @@ class Journal:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute(_TABLE)
+        self._db.execute(_PRIVATE_TABLE)
+        self._db.execute(_PULLED_TABLE)
         self._entries = dict(self._read())
+        self._private = set(self._db.execute("SELECT repository, project FROM private_image").fetchall())
 
     def entry(self, uuid: str) -> JournalEntry:
         """Return the entry; an empty one for a new container."""
@@ -74,6 +93,41 @@ class Journal:
         """Remove the entry: the server has forgotten the container too."""
         self._db.execute("DELETE FROM container WHERE uuid = ?", (uuid,))
         self._entries.pop(uuid, None)
+
+    def is_private(self, repository: str) -> bool:
+        """Whether the registry of that repository wants a login, as far as is known here."""
+        return (repository, "") in self._private
+
+    def has_shown_login(self, repository: str, project: str) -> bool:
+        """Whether the project has shown the registry a login that works for that repository."""
+        return (repository, project) in self._private
+
+    def mark_private(self, repository: str) -> None:
+        """Note that the registry wants a login for that repository."""
+        self.note_login(repository, "")
+
+    def note_login(self, repository: str, project: str) -> None:
+        """Note that the project has shown a login that works. No login is written."""
+        self._db.execute("INSERT OR IGNORE INTO private_image VALUES (?, ?)", (repository, project))
+        self._private.add((repository, project))
+
+    def note_image(self, image: str, used_at: dt.datetime, *, is_pulled: bool) -> None:
+        """Note that the image was used, if it was pulled here: now, or at any time before."""
+        moment = used_at.astimezone(dt.UTC).isoformat(timespec="seconds")
+        if is_pulled:
+            self._db.execute("INSERT OR REPLACE INTO pulled_image VALUES (?, ?)", (image, moment))
+        else:
+            self._db.execute("UPDATE pulled_image SET used_at = ? WHERE image = ?", (moment, image))
+
+    def list_images_unused_since(self, moment: dt.datetime) -> list[str]:
+        """Return the images that were pulled here and not used since."""
+        oldest = moment.astimezone(dt.UTC).isoformat(timespec="seconds")
+        query = "SELECT image FROM pulled_image WHERE used_at < ? ORDER BY used_at"
+        return [row[0] for row in self._db.execute(query, (oldest,))]
+
+    def forget_image(self, image: str) -> None:
+        """Forget that the image was pulled here."""
+        self._db.execute("DELETE FROM pulled_image WHERE image = ?", (image,))
 
     def close(self) -> None:
         self._db.close()

@@ -4,6 +4,7 @@ from typing import cast
 
 import structlog
 
+from jeroboam.agent.image_access import ImageAccess
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.streams import ByteStream, StreamClosed
 from jeroboam.protocol import (
@@ -20,6 +21,8 @@ from jeroboam.protocol import (
     Message,
     ResizeAnswer,
     ResizeRequest,
+    SearchImagesAnswer,
+    SearchImagesRequest,
     StatPathAnswer,
     StatPathRequest,
     StatsAnswer,
@@ -42,17 +45,21 @@ from jeroboam.runtimes.base import (
 
 log = structlog.get_logger(__name__)
 
+MAX_FOUND = 1000
+"""The most references in the answer to a search for images."""
 RunningCommands = dict[tuple[str, str], ByteStream]
 """Commands with input, by the uuid of their container and their `exec_id`."""
 
 
 async def answer_request(
-    runtime: Runtime, request: LiveRequest, *, limit: float, commands: RunningCommands
+    runtime: Runtime, request: LiveRequest, *, limit: float, commands: RunningCommands, access: ImageAccess
 ) -> LiveResponse:
     """Return the answer, or the reason why there is none. A command may take `limit` seconds."""
     try:
         if isinstance(request.question, ResizeRequest):
             answer: LiveAnswer = await _resize(runtime, request.container, request.question, commands)
+        elif isinstance(request.question, SearchImagesRequest):
+            answer = await _search_images(access, request.question)
         else:
             answer = await _ask(runtime, request.container, request.question, limit)
     except Exception as error:  # noqa: BLE001  (the user gets an answer in any case)
@@ -89,6 +96,11 @@ async def _resize(runtime: Runtime, uuid: str, question: ResizeRequest, commands
     else:
         raise Permanent("this host's runtime has no terminals")
     return ResizeAnswer()
+
+
+async def _search_images(access: ImageAccess, question: SearchImagesRequest) -> LiveAnswer:
+    references = await access.search(question.name, exact=question.exact, project=question.project_id)
+    return SearchImagesAnswer(references=tuple(references[:MAX_FOUND]))
 
 
 async def _ask(runtime: Runtime, uuid: str, question: LiveQuestion, limit: float) -> LiveAnswer:

@@ -2,11 +2,12 @@
 
 Three tasks run independently: the session (always reopened), the runtime's events (always followed again) and the
 heartbeat. After a possible gap, the containers of the runtime are compared with the assignments. A stop of the agent
-touches no container. Neighbours: `worker` and `executor`, which do the work; `queries` and `streams`, which
-serve live requests.
+touches no container. Neighbours: `worker` and `executor`, which do the work; `images`, beside them; `queries` and
+`streams`, which serve live requests.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -14,6 +15,9 @@ import structlog
 
 from jeroboam.agent import queries
 from jeroboam.agent.executor import OpExecutor
+from jeroboam.agent.image_access import ImageAccess
+from jeroboam.agent.image_prune import ImagePruner
+from jeroboam.agent.images import ImageWorker
 from jeroboam.agent.journal import Journal
 from jeroboam.agent.streams import serve_stream
 from jeroboam.agent.worker import LONGEST_PAUSE, WorkerPool, pause_after
@@ -32,6 +36,7 @@ from jeroboam.protocol import (
     FromAgent,
     Hello,
     HostReport,
+    ImageWish,
     LiveFailure,
     LiveFailureKind,
     LiveRequest,
@@ -53,6 +58,8 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS = 15.0
 EXECUTE_SECONDS = 5.0
 FACTS_SECONDS = 5.0
+MAX_PROJECT_STREAMS = 128
+"""The most streams of one project on this host, an eighth of all."""
 
 # The heartbeats between two full comparisons, which find what lost events told.
 _BEATS_A_COMPARISON = 4
@@ -71,6 +78,7 @@ class Agent:
         open_session: Callable[[], Awaitable[AgentConnection]],
         execute_limit: float = EXECUTE_SECONDS,
         heartbeat: float = HEARTBEAT_SECONDS,
+        image_days: int = 0,
     ) -> None:
         self._runtime = runtime
         self._journal = journal
@@ -88,15 +96,20 @@ class Agent:
         """Uuids of containers that belong on this host and that the server could not describe."""
         self._sent: dict[str, ContainerObserved] = {}
         self._commands: queries.RunningCommands = {}
+        self._stream_counts: Counter[str] = Counter()
+        """Open streams by project."""
         self._tasks = Tasks(_report)
         self._cleanup: asyncio.Task[None] | None = None
+        self._access = ImageAccess(runtime=runtime, journal=journal)
+        self._pruner = ImagePruner(runtime=runtime, journal=journal, clock=clock, days=image_days)
+        self._images = ImageWorker(runtime=runtime, access=self._access, clock=clock, send=self._send)
+        self._executor = OpExecutor(runtime=runtime, journal=journal, access=self._access, clock=clock, tell=self._tell)
         self._workers = WorkerPool(
-            executor=(executor := OpExecutor(runtime=runtime, journal=journal, clock=clock, tell=self._tell)),
+            executor=self._executor,
             find_assignment=self._assignments.get,
             is_complete=lambda uuid: self._is_complete and uuid not in self._kept,
             clock=clock,
         )
-        self._executor = executor
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -104,10 +117,12 @@ class Agent:
             await self._probe()
             self._tasks.start("events", self._run_forever(self._follow_events))
             self._tasks.start("heartbeat", self._run_forever(self._beat))
+            self._tasks.start("images", self._pruner.run())
             await self._run_forever(self._keep_session)
         finally:
             await self._tasks.close()
             await self._workers.close()
+            await self._images.close()
 
     async def _run_forever(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run the work again after each end. A bug in the work is logged and ends no task."""
@@ -158,22 +173,39 @@ class Agent:
             case StreamResize():
                 streams.resize(message)
             case StreamOpen():
-                stream = streams.accept(message)
-                if stream is not None:
-                    name = f"stream {stream.number}"
-                    self._tasks.start(name, serve_stream(self._runtime, streams, stream, message, self._commands))
+                self._open_stream(message, streams)
             case Assignments():
                 self._take_all(message)
             case Assignment():
-                if self._assignments.get(message.uuid) == message:
-                    # The server asks again, so it has lost the last report.
-                    self._sent.pop(message.uuid, None)
-                self._assignments[message.uuid] = message
-                self._workers.call(message.uuid)
+                self._take_assignment(message)
             case ContainerForgotten():
                 self._release(message.uuid)
+            case ImageWish():
+                self._images.take(message)
             case LiveRequest():
                 self._tasks.start(f"request {message.id}", self._answer(message))
+
+    def _open_stream(self, message: StreamOpen, streams: AgentStreams) -> None:
+        """Serve the stream, unless its project has so many on this host that others would get none."""
+        assignment = self._assignments.get(message.container)
+        project = assignment.project_id if assignment is not None else ""
+        if self._stream_counts[project] >= MAX_PROJECT_STREAMS:
+            streams.refuse(message, f"the project has {MAX_PROJECT_STREAMS} sessions on this host already")
+            return
+        stream = streams.accept(message)
+        if stream is None:
+            return
+        self._stream_counts[project] += 1
+        work = serve_stream(self._runtime, streams, stream, message, self._commands)
+        task = self._tasks.start(f"stream {stream.number}", work)
+        task.add_done_callback(lambda _: self._stream_counts.subtract((project,)))
+
+    def _take_assignment(self, assignment: Assignment) -> None:
+        if self._assignments.get(assignment.uuid) == assignment:
+            # The server asks again, so it has lost the last report.
+            self._sent.pop(assignment.uuid, None)
+        self._assignments[assignment.uuid] = assignment
+        self._workers.call(assignment.uuid)
 
     def _take_all(self, message: Assignments) -> None:
         assignments = {assignment.uuid: assignment for assignment in message.containers}
@@ -196,7 +228,7 @@ class Agent:
 
     async def _answer(self, request: LiveRequest) -> None:
         response = await queries.answer_request(
-            self._runtime, request, limit=self._execute_limit, commands=self._commands
+            self._runtime, request, limit=self._execute_limit, commands=self._commands, access=self._access
         )
         try:
             await self._send(response)

@@ -26,6 +26,7 @@ def start_agent(
         hostname=context.settings.host,
         open_session=open_session,
         execute_limit=context.settings.containers.execute_seconds,
+        image_days=context.settings.containers.image_days,
     )
     context.tasks.start("agent", agent.run())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from jeroboam.bootstrap import drivers, images, machine
 from jeroboam.bootstrap.engine import ENGINE_SECONDS
 from jeroboam.bootstrap.state import StateFolder
-from jeroboam.clients.docker import asks_registry, connect, translate_errors
+from jeroboam.clients.docker import ask_registry, connect, translate_errors
 from jeroboam.clients.docker_engine import EngineFacts, read_engine
 from jeroboam.domain.errors import DriverError, Permanent
 from jeroboam.kit.clock import Clock, SystemClock
@@ -156,7 +156,7 @@ async def _check_registry(settings: Settings) -> Finding:
     try:
         async with connect(settings.docker_url) as docker:
             with translate_errors("asking the Engine for a registry"):
-                trouble = await asyncio.wait_for(asks_registry(docker, PROBE_IMAGE), REGISTRY_SECONDS)
+                trouble = await asyncio.wait_for(ask_registry(docker, PROBE_IMAGE), REGISTRY_SECONDS)
     except DriverError as error:
         trouble = error.reason
     except TimeoutError:

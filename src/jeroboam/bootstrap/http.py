@@ -278,7 +278,8 @@ async def serve(
         http=protocol,
         ws=WebSocketProtocol,
         ws_max_size=limits.message_octets,
-        # While the application does not read, answers to pings are not read either. That must not end the connection.
+        # No pings: python-zunclient takes one for output, and waits for the rest of it while its user types.
+        ws_ping_interval=None,
         ws_ping_timeout=None,
         ws_per_message_deflate=False,
         log_config=None,

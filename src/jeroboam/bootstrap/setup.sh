@@ -1,8 +1,8 @@
 #!/bin/bash
 # What the machine needs: a Docker Engine that answers and the programs that node images are made of; with --compilers
-# what compiles the programs of Kubernetes' node image, with --tests the database server of the tests. Debian, as root;
-# says one line a step, does only what is missing, and is safe to run again. --undo takes back what it did, but for
-# Debian's packages, which it names. Neighbour: `setup.py`, which runs this and makes the images.
+# what compiles the programs of Kubernetes' node image, with --tests the database server and the registry of the tests.
+# Debian, as root; says one line a step, does only what is missing, and is safe to run again. --undo takes back what it
+# did, but for Debian's packages, which it names. Neighbour: `setup.py`, which runs this and makes the images.
 set -euo pipefail
 
 compilers='' tests='' undo=''
@@ -30,6 +30,7 @@ wants=(
     mount:mount kmod:modprobe tar:tar haproxy:haproxy
 )
 [ -z "$compilers" ] || wants+=(gcc:gcc pkg-config:pkg-config)
+[ -z "$tests" ] || wants+=(docker-registry:docker-registry)
 
 say() { echo "set-up: $*"; }
 die() { echo "set-up: $*" >&2; exit 1; }
@@ -141,7 +142,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     for package in "${packages[@]}"; do
         # Only their programs are used: their services need not start at the next boot either.
         case $systemd:$package in
-            yes:haproxy | yes:postgresql) systemctl disable --quiet "$package.service" ;;
+            yes:haproxy | yes:postgresql | yes:docker-registry) systemctl disable --quiet "$package.service" ;;
         esac
     done
 else

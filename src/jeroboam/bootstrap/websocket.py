@@ -4,6 +4,7 @@ Without this a handshake that the library cannot read is never answered, and bre
 Neighbours: `http` gives a connection to this protocol when the head of the handshake is complete.
 """
 
+import socket
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +13,9 @@ from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
 from jeroboam.bootstrap.request_head import render_error
+
+# A peer that does not answer for two minutes is gone.
+_PROBES = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 15, socket.TCP_KEEPCNT: 4}
 
 
 class _JsonServerProtocol(ServerProtocol):
@@ -32,6 +36,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.conn = _JsonServerProtocol(max_size=self.config.ws_max_size, logger=self.logger)
+
+    def connection_made(self, transport: Any) -> None:
+        """Let the system notice a peer that is gone: its probes are not seen by clients, as pings are."""
+        connection = transport.get_extra_info("socket")
+        if connection is not None and connection.family in {socket.AF_INET, socket.AF_INET6}:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _PROBES.items():
+                connection.setsockopt(socket.IPPROTO_TCP, option, value)
+        super().connection_made(transport)
 
     def is_idle(self) -> bool:
         """Whether the connection is over and only waits until the client has taken the rest."""

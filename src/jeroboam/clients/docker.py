@@ -121,9 +121,9 @@ def build_url(engine: aiodocker.Docker, path: str) -> str:
     return f"{engine.docker_host}/{path}"
 
 
-async def asks_registry(engine: aiodocker.Docker, image: str) -> str | None:
+async def ask_registry(engine: aiodocker.Docker, image: str, *, headers: Mapping[str, str] | None = None) -> str | None:
     """Have the Engine look up the image in its registry. Return None if it can, otherwise the reason."""
-    async with engine.session.get(build_url(engine, f"distribution/{image}/json")) as response:
+    async with engine.session.get(build_url(engine, f"distribution/{image}/json"), headers=headers) as response:
         return None if response.ok else await read_error(response)
 
 

@@ -4,20 +4,24 @@ Neighbours: `docker`; the runtime and the COE whose containers need images; node
 """
 
 import asyncio
+import base64
+import json
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import IO
+from typing import IO, Any
 
 import aiodocker
 import aiohttp
 import structlog
 
 from jeroboam.clients.addresses import AddressRules, look_up
-from jeroboam.clients.docker import CONNECTION_LOST, translate_errors
+from jeroboam.clients.docker import CONNECTION_LOST, ask_registry, translate_errors
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
+from jeroboam.domain.host_images import LocalImage
 from jeroboam.domain.images import DOCKER_HUB, is_reference, parse_reference
 from jeroboam.domain.nodes import IMAGE_REPOSITORY
+from jeroboam.domain.registries import RegistryLogin
 
 # The refusals of registries, as opposed to no answer, in the Engine's text: its own phrases, and the codes of the
 # distribution API. Users see only our sentence: any server may answer under the name of a registry, so its text goes
@@ -32,12 +36,20 @@ _NONE = (
     r"\bmanifest unknown\b|\bname unknown\b|\bmanifest for \S* ?not found\b|\brepository \S* ?not found\b"
     rf"|: not found\b|\b404 not found\b|{_STATUS}404\b"
 )
+_UNTRUSTED = (
+    r"\bx509: |\bserver gave http response to https client\b|\bfirst record does not look like a tls handshake\b"
+)
+_NO_CERTIFICATE = (
+    "its registry has no certificate that this host trusts (an operator puts the registry's authority into "
+    "/etc/docker/certs.d/REGISTRY/ca.crt of the host)"
+)
 _REFUSALS = (
     (re.compile(_MANY), "its registry refuses for now: too many requests"),
     (re.compile(_PRIVATE), "its registry has no such image, or keeps it private"),
     (re.compile(_NONE), "its registry has no such image"),
     (re.compile(r"\bno matching manifest\b"), "its registry has it for other platforms only"),
     (re.compile(r"\binvalid reference\b"), "its name is not valid"),
+    (re.compile(_UNTRUSTED), _NO_CERTIFICATE),
 )
 # The text of the server that answered follows; that server may be no registry.
 _FOREIGN = "response body:"
@@ -54,6 +66,7 @@ log = structlog.get_logger("jeroboam.clients.docker")
 # Unpacking some hundred MB on a slow disk.
 IMPORT_SECONDS = 300.0
 _SHOWN = 80
+_MIB = 1 << 20
 
 
 async def import_image(
@@ -172,8 +185,88 @@ async def has_image(docker: aiodocker.Docker, image: str) -> bool:
     return True
 
 
-async def pull_image(docker: aiodocker.Docker, image: str) -> None:
-    """Have the Engine pull the image.
+async def read_image(docker: aiodocker.Docker, image: str) -> LocalImage | None:
+    """Return the Engine's image of that name or id; None if it has none."""
+    with translate_errors(f"looking for image {image}"):
+        try:
+            details = await docker.images.inspect(image)
+        except aiodocker.DockerError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return None
+    return _read_local(details)
+
+
+def _read_local(details: Mapping[str, Any]) -> LocalImage:
+    names = [*(details.get("RepoTags") or ()), *(details.get("RepoDigests") or ())]
+    # The Engine has `<none>` for what an image has not.
+    return LocalImage(
+        image_id=details["Id"], names=tuple(name for name in names if "<none>" not in name), size=details["Size"]
+    )
+
+
+async def list_images(docker: aiodocker.Docker) -> list[LocalImage]:
+    """Return all images of the Engine. Raises `aiodocker.DockerError` as the Engine does."""
+    return [_read_local(details) for details in await docker.images.list(digests="1")]
+
+
+async def remove_image(docker: aiodocker.Docker, image: str) -> None:
+    """Remove that name of an image, and the image with its last name. Raises `Permanent` if a container uses it."""
+    with translate_errors(f"removing image {image}"):
+        try:
+            await docker.images.delete(image)
+        except aiodocker.DockerError as error:
+            if error.status == HTTPStatus.CONFLICT:
+                raise Permanent(f"removing image {image}: a container uses it") from error
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+
+
+def _auth_of(login: RegistryLogin, registry: str) -> dict[str, str]:
+    """Return the login as the Engine takes it."""
+    return {
+        "username": login.registry_username or "",
+        "password": login.registry_password or "",
+        "serveraddress": registry,
+    }
+
+
+def _redact(message: str, login: RegistryLogin | None) -> str:
+    """Return the Engine's text without the login: the answer of a registry may repeat what it was sent."""
+    if login is None or not login.registry_password:
+        return message
+    pair = f"{login.registry_username or ''}:{login.registry_password}".encode()
+    for secret in (login.registry_password, base64.b64encode(pair).decode(), base64.urlsafe_b64encode(pair).decode()):
+        message = message.replace(secret, "***")
+    return message
+
+
+async def check_access(docker: aiodocker.Docker, image: str, *, login: RegistryLogin | None) -> None:
+    """Have the Engine ask the registry for the image's manifest, with that login. Raises as `pull_image` does."""
+    action = f"looking up image {image}"
+    headers = {}
+    if login is not None:
+        auth = json.dumps(_auth_of(login, image.partition("/")[0]))
+        headers["X-Registry-Auth"] = base64.urlsafe_b64encode(auth.encode()).decode()
+    with translate_errors(action):
+        try:
+            async with asyncio.timeout(CONTACT_SECONDS):
+                message = await ask_registry(docker, image, headers=headers)
+        except TimeoutError as error:
+            raise RegistryUnreachable(f"{action}: its registry does not answer") from error
+    if message is not None:
+        log.warning("image not looked up", image=image, error=_redact(message, login)[:_LOGGED])
+        raise explain_failure(image, message)
+
+
+async def pull_image(
+    docker: aiodocker.Docker,
+    image: str,
+    *,
+    login: RegistryLogin | None = None,
+    report: Callable[[str], None] | None = None,
+) -> None:
+    """Have the Engine pull the image, and report how far it is. The login goes with the request and stays nowhere.
 
     Raises `Permanent` if a registry refuses, `RegistryUnreachable` if none answers within `CONTACT_SECONDS` of the
     request.
@@ -181,19 +274,35 @@ async def pull_image(docker: aiodocker.Docker, image: str) -> None:
     action = f"pulling image {image}"
     with translate_errors(action):
         try:
-            progress = docker.images.pull(image, stream=True)
+            auth = None if login is None else _auth_of(login, image.partition("/")[0])
+            progress = docker.images.pull(image, stream=True, auth=auth)
+            layers: dict[str, tuple[int, int]] = {}
             async with asyncio.timeout(CONTACT_SECONDS):
                 # The Engine says nothing before the registry has answered.
                 await anext(progress, None)
-            async for _ in progress:
-                pass
+            async for line in progress:
+                if report is not None and (text := _read_progress(line, layers)) is not None:
+                    report(text)
         except TimeoutError as error:
             raise RegistryUnreachable(f"{action}: its registry does not answer") from error
         except aiodocker.DockerError as error:
             if error.status == CONNECTION_LOST:
                 raise
-            log.warning("image not pulled", image=image, error=error.message[:_LOGGED])
+            log.warning("image not pulled", image=image, error=_redact(error.message, login)[:_LOGGED])
             raise explain_failure(image, error.message) from error
+
+
+def _read_progress(line: Mapping[str, Any], layers: dict[str, tuple[int, int]]) -> str | None:
+    """Return how far the pull is after that line of the Engine; None if the line says nothing about it.
+
+    `layers` has the bytes of each layer so far, and all of them.
+    """
+    detail = line.get("progressDetail") or {}
+    if line.get("status") != "Downloading" or not isinstance(detail.get("total"), int):
+        return None
+    layers[str(line.get("id"))] = int(detail.get("current") or 0), detail["total"]
+    current, total = (sum(sizes) / _MIB for sizes in zip(*layers.values(), strict=True))
+    return f"{current:.0f} of {total:.0f} MiB are here"
 
 
 def explain_failure(image: str, message: str) -> DriverError:

@@ -23,6 +23,8 @@ from jeroboam.protocol import (
     ReadArchive,
     ResizeAnswer,
     ResizeRequest,
+    SearchImagesAnswer,
+    SearchImagesRequest,
     StatPathAnswer,
     StatPathRequest,
     StatsAnswer,
@@ -106,6 +108,10 @@ class SessionGateway:
 
     async def stat_path(self, host_id: str, container: str, path: str) -> PathStat:
         return (await self._ask(host_id, container, StatPathRequest(path=path), StatPathAnswer)).stat
+
+    async def search_images(self, host_id: str, name: str, *, exact: bool, project_id: str) -> Sequence[str]:
+        question = SearchImagesRequest(name=name, exact=exact, project_id=project_id)
+        return (await self._ask(host_id, "", question, SearchImagesAnswer)).references
 
     async def read_archive(self, host_id: str, container: str, path: str) -> ByteStream:
         return await self._open(host_id, container, ReadArchive(path=path))

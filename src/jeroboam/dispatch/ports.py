@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport
+from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport, ImageReport, ImageWish
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,4 +46,12 @@ class AssignmentStore(Protocol):
 
     async def report(self, host_id: str, report: ContainerReport) -> bool:
         """Store the observation. False if no such container belongs on the host (any more)."""
+        ...
+
+    async def image_wishes(self, host_id: str, image: str | None = None) -> tuple[ImageWish, ...]:
+        """The images that the host's agent has to pull or to remove; with `image` only that one, if it is one."""
+        ...
+
+    async def report_image(self, host_id: str, report: ImageReport) -> None:
+        """Store how far the work on an image is, if it is still wished for."""
         ...

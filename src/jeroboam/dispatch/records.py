@@ -1,17 +1,25 @@
 """What dispatch reads from the store and writes to it: assignments, hosts and observations."""
 
+import datetime as dt
 from dataclasses import replace
 
 from jeroboam.dispatch.ports import HostSession
 from jeroboam.domain import states
 from jeroboam.domain.container_actions import ContainerAction
-from jeroboam.domain.containers import Container, OpKind, RuntimeState, Status
+from jeroboam.domain.containers import Container, ContainerSpec, OpKind, RuntimeState, Status
+from jeroboam.domain.host_images import UNFINISHED, ImageStatus
 from jeroboam.domain.hosts import Host, HostFacts
+from jeroboam.domain.images import normalise_registry, parse_reference
+from jeroboam.domain.registries import RegistryLogin
 from jeroboam.kit.ids import Ids
-from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport
-from jeroboam.store import Store, Transaction
+from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport, ImageReport, ImageWish
+from jeroboam.store import HostImageSelector, Store, Transaction
 
+JUST = dt.timedelta(seconds=10)
+"""The longest time between the end of a container and its loss, if both have the same cause."""
 AGENT_BINARY = "jeroboam-agent"
+# Ops that create a container that is not there, for which the image may be pulled.
+_PULLING = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT, OpKind.REBUILD})
 # A host whose agent has not reported its facts yet.
 _UNKNOWN = HostFacts(hostname="", cpus=0, mem_total=0, disk_total=0)
 
@@ -31,9 +39,8 @@ class DispatchRecords:
         async with self._store.read() as tx:
             # The uuids come first: a row that breaks in between then counts as unreadable and is not lost.
             uuids = await tx.containers.uuids({"host_id": host_id})
-            assignments = tuple(
-                _assignment(container) for container in await tx.containers.select({"host_id": host_id})
-            )
+            containers = await tx.containers.select({"host_id": host_id})
+            assignments = tuple([await _assignment(tx, container) for container in containers])
         readable = {assignment.uuid for assignment in assignments}
         return assignments, tuple(sorted(set(uuids) - readable))
 
@@ -41,7 +48,7 @@ class DispatchRecords:
         """One container, if it belongs on the host."""
         async with self._store.read() as tx:
             row = await tx.containers.get(container)
-        return _assignment(row) if row is not None and row.host_id == host_id else None
+            return await _assignment(tx, row) if row is not None and row.host_id == host_id else None
 
     async def hello(self, hello: Hello) -> HostSession:
         """Return the new session of the host. A new host is created.
@@ -128,7 +135,10 @@ class DispatchRecords:
             if states.needs_healing(container, updated_container):
                 await self._heal(tx, container, updated_container)
                 return True
-            await tx.containers.update(replace(updated_container, updated_at=tx.now))
+            final_container = states.take_back_rebuild(container, updated_container)
+            if final_container is not updated_container:
+                tx.hint("dispatch", f"{host_id}/{container.uuid}")
+            await tx.containers.update(replace(final_container, updated_at=tx.now))
             await tx.container_actions.close_ended(container, updated_container, tx.now)
             if not states.pending_ops_of(updated_container) and container.ops:
                 await self._notify(tx, updated_container, f"container.{container.ops[-1].kind}")
@@ -143,7 +153,7 @@ class DispatchRecords:
             now=tx.now,
             seconds=self._heal_seconds,
             request_id=request_id,
-            run=states.will_run(before),
+            run=states.will_run(before) or await self._has_just_ended(tx, before),
         )
         await tx.containers.update(healed)
         action = ContainerAction(
@@ -158,22 +168,91 @@ class DispatchRecords:
         await tx.container_actions.insert(action)
         tx.hint("dispatch", f"{healed.host_id}/{healed.uuid}")
 
+    async def _has_just_ended(self, tx: Transaction, container: Container) -> bool:
+        """Whether the container ran until a moment ago and nobody asked for its end: its removal has ended it."""
+        finished_at = container.observed.finished_at
+        if finished_at is None or tx.now - finished_at > JUST:
+            return False
+        last_actions = await tx.container_actions.list_newest_first(container.uuid, 1)
+        return not any(action.action in {OpKind.STOP, OpKind.KILL} for action in last_actions)
+
+    async def image_wishes(self, host_id: str, image: str | None = None) -> tuple[ImageWish, ...]:
+        """The images that the host's agent has to pull or to remove; with `image` only that one, if it is one."""
+        selector: HostImageSelector = {"host_id": host_id, "status": UNFINISHED}
+        if image is not None:
+            selector["uuid"] = image
+        async with self._store.read() as tx:
+            images = await tx.host_images.select(selector)
+        return tuple(
+            ImageWish(
+                uuid=image.uuid,
+                reference=image.reference,
+                project_id=image.project_id,
+                status=image.status,
+                deadline_at=image.deadline_at,
+            )
+            for image in images
+        )
+
+    async def report_image(self, host_id: str, report: ImageReport) -> None:
+        """Store how far the work on an image is, if it is still wished for."""
+        progress = report.progress
+        async with self._store.write() as tx:
+            image = await tx.host_images.get(report.uuid)
+            if image is None or image.host_id != host_id or image.status not in UNFINISHED:
+                return
+            is_deleting = image.status is ImageStatus.DELETING
+            if is_deleting and progress.is_removed:
+                await tx.host_images.remove({"uuid": image.uuid})
+            elif is_deleting and progress.status in {ImageStatus.PULLING, ImageStatus.AVAILABLE}:
+                # The report has crossed the delete.
+                return
+            elif progress.status is not ImageStatus.DELETING or is_deleting:
+                is_over = progress.status not in UNFINISHED
+                updated_image = replace(
+                    image,
+                    status=progress.status,
+                    status_reason=progress.reason,
+                    image_id=progress.image_id or image.image_id,
+                    size=image.size if progress.size is None else progress.size,
+                    deadline_at=None if is_over else image.deadline_at,
+                    updated_at=tx.now,
+                )
+                await tx.host_images.update(updated_image)
+
     async def _notify(self, tx: Transaction, container: Container, event: str) -> None:
         payload = {"container": container.uuid, "project_id": container.project_id, "status": container.status}
         await tx.notify(event, container.uuid, payload)
 
 
-def _assignment(container: Container) -> Assignment:
+async def _assignment(tx: Transaction, container: Container) -> Assignment:
+    pending_ops = states.pending_ops_of(container)
+    login = None
+    if container.spec.registry_id is not None and any(op.kind in _PULLING for op in pending_ops):
+        login = await _read_login(tx, container.spec)
     return Assignment(
         uuid=container.uuid,
         name=container.name,
         project_id=container.project_id,
         generation=container.generation,
         spec=container.spec,
-        ops=states.pending_ops_of(container),
+        ops=pending_ops,
         done=max(container.observed.seq, container.given_up),
         deadline_at=container.deadline_at,
+        login=login,
     )
+
+
+async def _read_login(tx: Transaction, spec: ContainerSpec) -> RegistryLogin | None:
+    """Return the login of the container's registry; None if it has none, or if the image is not of its domain."""
+    registries = await tx.registries.select({"uuid": spec.registry_id or ""})
+    if not registries or registries[0].domain != spec.registry_domain or registries[0].login.is_empty:
+        return None
+    # A rebuild may have named an image of another registry.
+    reference = parse_reference(spec.full_image)
+    if reference is None or reference.registry != normalise_registry(registries[0].domain):
+        return None
+    return registries[0].login
 
 
 def _is_gone(container: Container, report: ContainerReport) -> bool:

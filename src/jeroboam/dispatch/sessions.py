@@ -1,9 +1,10 @@
 """Sessions with agents, from the server's end.
 
 An agent that says hello receives all assignments of its host. Changes follow: at once by hints (topic `dispatch`, key
-`<host id>/<container uuid>`), and in any case by a slow resync. Its reports go to the store. A host has one session at
-a time, and the store says which: a hint without a uuid says that the agent has a new one, maybe with another
-dispatcher. Neighbours: `ports` (the store's side), `gateway` (live questions), `jeroboam.agent` (the other end).
+`<host id>/<container uuid>` or `<host id>/image/<image uuid>`), and in any case by a slow resync. Its reports go to the
+store. A host has one session at a time, and the store says which: a hint without a uuid says that the agent has a new
+one, maybe with another dispatcher. Neighbours: `ports` (the store's side), `gateway` (live questions), `jeroboam.agent`
+(the other end).
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from jeroboam.protocol import (
     FromAgent,
     Hello,
     HostReport,
+    ImageReport,
     LiveAnswer,
     LiveQuestion,
     LiveRequest,
@@ -43,6 +45,8 @@ from jeroboam.protocol.server_streams import ServerStreams
 log = structlog.get_logger(__name__)
 
 TOPIC = "dispatch"
+IMAGE_HINT = "image/"
+"""What an image's uuid has before it in a hint."""
 RESYNC_SECONDS = 30.0
 
 
@@ -68,6 +72,7 @@ class AgentSession:
             assignments, unreadable = await self._store.assignments(self.host_id)
             self._sent = {assignment.uuid: assignment for assignment in assignments}
             await self._end.send(Assignments(containers=assignments, kept=unreadable))
+        await self._send_image_wishes()
 
     async def resync(self) -> None:
         """Send the assignments that differ from what was sent."""
@@ -76,9 +81,14 @@ class AgentSession:
             assignments = {assignment.uuid: assignment for assignment in readable}
             for uuid in [*assignments, *self._sent.keys() - assignments.keys() - set(unreadable)]:
                 await self._send(uuid, assignments.get(uuid))
+        await self._send_image_wishes()
+
+    async def _send_image_wishes(self, image: str | None = None) -> None:
+        for wish in await self._store.image_wishes(self.host_id, image):
+            await self._end.send(wish)
 
     def hint(self, uuid: str) -> None:
-        """Make `follow_hints` look at that container."""
+        """Make `follow_hints` look at that container, or at the image behind `IMAGE_HINT`."""
         self._hinted_uuids[uuid] = None
         self._has_hints.set()
 
@@ -92,6 +102,9 @@ class AgentSession:
                 del self._hinted_uuids[uuid]
                 # If the store cannot answer now, the next resync sends it.
                 with contextlib.suppress(Unavailable):
+                    if uuid.startswith(IMAGE_HINT):
+                        await self._send_image_wishes(uuid.removeprefix(IMAGE_HINT))
+                        continue
                     async with self._sending:
                         await self._send(uuid, await self._store.assignment(self.host_id, uuid))
 
@@ -104,6 +117,9 @@ class AgentSession:
                 self.streams.confirm(message)
             case ContainerReport():
                 await self._store_report(message)
+            case ImageReport():
+                with contextlib.suppress(UnreadableRow):
+                    await self._store.report_image(self.host_id, message)
             case HostReport():
                 if not await self._store.heartbeat(self.record, message):
                     raise ConnectionError("the agent has another session")

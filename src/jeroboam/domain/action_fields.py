@@ -60,6 +60,7 @@ CONTAINER_INFRA: Mapping[str, FieldTable] = {
     **{f"PATCH /{kind}s/{{{kind}}}": {**_MANIFEST, **_BAY} for kind in _KINDS},
     **{f"DELETE /{kind}s/{{{kind}}}": _BAY for kind in _KINDS},
 }
+_REGISTRY = _carry("`name`, `domain`, `username`, `password`; the last two are sealed at rest")
 CONTAINER: Mapping[str, FieldTable] = {
     "POST /containers": {"run": _carry("starts the container once it is created")},
     "DELETE /containers/{container}": _carry_all("force stop"),
@@ -77,6 +78,13 @@ CONTAINER: Mapping[str, FieldTable] = {
     "POST /containers/{container}/execute_resize": _carry_all("exec_id h w"),
     "POST /containers/{container}/resize": _carry_all("h w"),
     "POST /containers/{container}/put_archive": _carry_all("path data"),
+    "POST /images": {
+        **_carry_all("repo tag host"),
+        **{name: _ignore("set by the host once it has the image") for name in ("image_id", "size")},
+        "image_pull_policy": _ignore("the registry is asked each time"),
+    },
+    "POST /registries": {"registry": _REGISTRY},
+    "PATCH /registries/{registry}": {"registry": _REGISTRY},
     "DELETE /services": _carry_all("host binary"),
     "PUT /services/enable": _carry_all("host binary"),
     "PUT /services/disable": _carry_all("host binary disabled_reason"),

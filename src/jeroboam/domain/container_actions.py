@@ -56,7 +56,7 @@ def _find_failure(ended: list[Op], after: Container) -> tuple[int | None, str | 
     if after.given_up >= ended[0].seq and after.failure is not None:
         return max(ended[0].seq, after.observed.seq + 1), after.failure
     observed = after.observed
-    if observed.failed_op is not None and observed.error is not None:
+    if observed.error is not None:
         failed_seq = observed.seq if observed.error_seq is None else observed.error_seq
         if any(op.seq == failed_seq for op in ended):
             return failed_seq, observed.error

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from jeroboam.domain.images import qualify_image
+
 
 class Status(StrEnum):
     """The public status (contract: container, section 2, States)."""
@@ -51,7 +53,10 @@ class Op:
     seq: int
     kind: OpKind
     params: dict[str, Any] = field(default_factory=dict)
-    """stop, reboot, delete: `timeout` in seconds; kill: `signal`; create, rebuild: `run`; delete: `force`, `stop`."""
+    """stop, reboot, delete: `timeout` in seconds; kill: `signal`; create, rebuild: `run`; delete: `force`, `stop`.
+
+    rebuild: `former`, the values of what it changes.
+    """
     request_id: str = ""
     at: dt.datetime | None = None
 
@@ -110,8 +115,15 @@ class ContainerSpec:
     privileged: bool = False
     healthcheck: HealthCheck | None = None
     registry_id: str | None = None
+    registry_domain: str | None = None
+    """The domain of that registry when the container was created: where images without a registry come from."""
     host: str | None = None
     """The host that an admin asked for."""
+
+    @property
+    def full_image(self) -> str:
+        """The image, with the domain of its registry."""
+        return qualify_image(self.image, self.registry_domain)
 
 
 BIND = "bind"

@@ -183,6 +183,10 @@ class HostGateway(Protocol):
         """Return what is known of a file or folder in the container. Raises `Invalid` if there is none."""
         ...
 
+    async def search_images(self, host_id: str, name: str, *, exact: bool, project_id: str) -> Sequence[str]:
+        """Return the references of images on the host with that name in theirs, which the project may use."""
+        ...
+
     async def read_archive(self, host_id: str, container: str, path: str) -> ByteStream:
         """Return a stream of a tar archive of that file or folder."""
         ...

@@ -246,6 +246,19 @@ def will_run(container: Container) -> bool:
     return runs
 
 
+def take_back_rebuild(before: Container, after: Container) -> Container:
+    """Return the container with the wish of before a rebuild that has failed and has not touched it."""
+    observed = after.observed
+    if observed.error is None or observed.failed_op is not None:
+        return after
+    seq = observed.seq if observed.error_seq is None else observed.error_seq
+    rebuilds = [op for op in before.ops if op.kind is OpKind.REBUILD]
+    if not rebuilds or rebuilds[-1].seq != seq or seq > observed.seq:
+        return after
+    former = rebuilds[-1].params.get("former") or {}
+    return replace(after, spec=replace(after.spec, **former), generation=after.generation + 1) if former else after
+
+
 def needs_healing(before: Container, after: Container) -> bool:
     """Whether the container was lost on its host between the two reports, and is to be made anew.
 

@@ -1,9 +1,9 @@
 """The messages between dispatch and agents. Version 1.
 
 An agent opens one session and sends `Hello`. The server answers with `Assignments`, the whole set for that host, and
-sends an `Assignment` whenever one changes. The agent sends a `ContainerReport` whenever a container changes, and a
-`HostReport` at intervals. It answers each `LiveRequest` with a `LiveResponse`. The server opens streams, and their
-messages go both ways (`streams`).
+sends an `Assignment` whenever one changes, and an `ImageWish` for each image to be pulled or removed. The agent sends a
+`ContainerReport` whenever a container changes, an `ImageReport` for each wish, and a `HostReport` at intervals. It
+answers each `LiveRequest` with a `LiveResponse`. The server opens streams, and their messages go both ways (`streams`).
 
 Each message has a tag, so that either direction decodes as one union (`codec`); within one process messages are passed
 on as they are (`memory`).
@@ -18,7 +18,9 @@ from msgspec import Struct
 
 from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import ContainerObserved, ContainerSpec, Op
+from jeroboam.domain.host_images import ImageProgress, ImageStatus
 from jeroboam.domain.hosts import HostFacts
+from jeroboam.domain.registries import RegistryLogin
 from jeroboam.domain.streams import Channel, CloseReason, TerminalSize
 
 VERSION = 1
@@ -58,6 +60,26 @@ class Assignment(Message, frozen=True, kw_only=True, tag="assignment"):
     done: int
     """The number of the last op that the server knows to have ended."""
     deadline_at: dt.datetime | None = None
+    login: RegistryLogin | None = None
+    """For the registry of the image, while an op is pending that may pull it. It is never written to the host."""
+
+
+class ImageWish(Message, frozen=True, kw_only=True, tag="image-wish"):
+    """An image that the agent has to pull or to remove. It is sent again until the agent has reported the end."""
+
+    uuid: str
+    reference: str
+    project_id: str
+    status: ImageStatus
+    """`PULLING` or `DELETING`."""
+    deadline_at: dt.datetime | None = None
+
+
+class ImageReport(Message, frozen=True, kw_only=True, tag="image-report"):
+    """How far the work on an image is, or its end."""
+
+    uuid: str
+    progress: ImageProgress
 
 
 class Assignments(Message, frozen=True, kw_only=True, tag="assignments"):
@@ -107,6 +129,17 @@ class StatsRequest(Message, frozen=True, kw_only=True, tag="stats"):
     """A request for the container's use of resources."""
 
 
+class SearchImagesRequest(Message, frozen=True, kw_only=True, tag="search-images"):
+    """A request for images on the host with that name in theirs, which the project may use. It is about no container.
+
+    With `exact` the name is the repository's own.
+    """
+
+    name: str
+    exact: bool
+    project_id: str
+
+
 class ResizeRequest(Message, frozen=True, kw_only=True, tag="resize"):
     """A new size of a terminal: of the command with that `exec_id`, or of the container itself (None)."""
 
@@ -120,11 +153,13 @@ class StatPathRequest(Message, frozen=True, kw_only=True, tag="stat-path"):
     path: str
 
 
-LiveQuestion = LogsRequest | ExecuteRequest | TopRequest | StatsRequest | ResizeRequest | StatPathRequest
+LiveQuestion = (
+    LogsRequest | ExecuteRequest | TopRequest | StatsRequest | ResizeRequest | StatPathRequest | SearchImagesRequest
+)
 
 
 class LiveRequest(Message, frozen=True, kw_only=True, tag="live-request"):
-    """A live question about a container, with one answer. The server chooses `id`."""
+    """A live question about a container, or the host itself (""), with one answer. The server chooses `id`."""
 
     id: int
     container: str
@@ -167,6 +202,12 @@ class StatPathAnswer(Message, frozen=True, kw_only=True, tag="stat-path"):
     stat: PathStat
 
 
+class SearchImagesAnswer(Message, frozen=True, kw_only=True, tag="search-images"):
+    """The answer to `SearchImagesRequest`."""
+
+    references: tuple[str, ...]
+
+
 class LiveFailureKind(StrEnum):
     """The reason why there is no answer."""
 
@@ -183,7 +224,16 @@ class LiveFailure(Message, frozen=True, kw_only=True, tag="failure"):
     detail: str = ""
 
 
-LiveAnswer = LogsAnswer | ExecuteAnswer | TopAnswer | StatsAnswer | ResizeAnswer | StatPathAnswer | LiveFailure
+LiveAnswer = (
+    LogsAnswer
+    | ExecuteAnswer
+    | TopAnswer
+    | StatsAnswer
+    | ResizeAnswer
+    | StatPathAnswer
+    | SearchImagesAnswer
+    | LiveFailure
+)
 
 
 class LiveResponse(Message, frozen=True, kw_only=True, tag="live-response"):
@@ -296,6 +346,7 @@ ToAgent = (
     Assignments
     | Assignment
     | ContainerForgotten
+    | ImageWish
     | LiveRequest
     | StreamOpen
     | StreamData
@@ -308,6 +359,7 @@ FromAgent = (
     Hello
     | HostReport
     | ContainerReport
+    | ImageReport
     | LiveResponse
     | StreamOpened
     | StreamData

@@ -73,6 +73,11 @@ class AgentStreams(SessionStreams[AgentStream]):
         self.streams[stream.number] = stream
         return stream
 
+    def refuse(self, message: StreamOpen, detail: str) -> None:
+        """Refuse a stream that the server opens, for now."""
+        self._last_number = max(self._last_number, message.id)
+        self._reject(message, CloseReason.UNAVAILABLE, detail)
+
     async def confirm(self, stream: AgentStream) -> None:
         """Tell the server that the stream is open. Raises `StreamClosed`."""
         try:

@@ -7,7 +7,7 @@ Neighbours: `docker` and `fake` implement it, the agent calls it.
 """
 
 import datetime as dt
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol, Self, runtime_checkable
@@ -15,8 +15,10 @@ from typing import Protocol, Self, runtime_checkable
 from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.host_images import LocalImage
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
+from jeroboam.domain.registries import RegistryLogin
 from jeroboam.domain.streams import ByteStream, TerminalSize
 
 
@@ -93,11 +95,19 @@ class Runtime(Protocol):
         """Return the facts of the host. Raises `Temporary` while the runtime cannot be reached."""
         ...
 
-    async def pull(self, image: str, policy: str | None) -> None:
+    async def pull(
+        self,
+        image: str,
+        policy: str | None,
+        *,
+        login: RegistryLogin | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
         """Pull the image according to the pull policy (never, always, ifnotpresent; None: ifnotpresent).
 
-        `always` uses an image on this host only when its registry cannot be reached. Raises `Permanent` when there is
-        no such image or it may not be pulled, `ImageRegistryUnreachable` when the registry does not answer.
+        `login` is shown to the registry of the image, and is neither stored nor logged. `report` is told how far the
+        pull is. `always` uses an image on this host only when its registry cannot be reached. Raises `Permanent` when
+        there is no such image or it may not be pulled, `ImageRegistryUnreachable` when the registry does not answer.
         """
         ...
 
@@ -240,6 +250,33 @@ class SupportsArchives(Protocol):
 
         It ends once all is unpacked, after `end`. What was unpacked before a failure stays. Nothing leaves the
         container, whatever paths and links the archive has.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsImages(Protocol):
+    """Optional: the runtime keeps images that can be looked at, listed and removed."""
+
+    async def find_image(self, image: str) -> LocalImage | None:
+        """Return the image of that name or id on this host; None if there is none."""
+        ...
+
+    async def list_images(self) -> Sequence[LocalImage]:
+        """Return all images on this host."""
+        ...
+
+    async def check_image(self, image: str, login: RegistryLogin | None) -> None:
+        """Ask the image's registry whether it gives the image to that login (None: to everybody). Nothing is pulled.
+
+        Raises `Permanent` if it refuses, `ImageRegistryUnreachable` if it does not answer.
+        """
+        ...
+
+    async def remove_image(self, image: str) -> None:
+        """Remove that name of an image, and the image with its last name. One that is gone is no error.
+
+        Raises `Permanent` if a container uses the image.
         """
         ...
 

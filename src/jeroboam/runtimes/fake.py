@@ -7,7 +7,7 @@ Neighbours: tests of the agent.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, final
 
@@ -16,6 +16,7 @@ from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
+from jeroboam.domain.registries import RegistryLogin
 from jeroboam.domain.streams import ByteStream, CloseReason, StreamEnding, TerminalSize
 from jeroboam.kit.clock import Clock, SystemClock
 from jeroboam.runtimes.base import (
@@ -37,6 +38,7 @@ from jeroboam.runtimes.base import (
     SupportsPause,
     SupportsResize,
 )
+from jeroboam.runtimes.fake_images import FakeImageStore
 from jeroboam.runtimes.fake_streams import PROGRAMS, FakeProcess, FakePrograms, echo, keep_all, print_all
 
 _ALIVE = frozenset({RuntimeState.RUNNING, RuntimeState.PAUSED, RuntimeState.RESTARTING})
@@ -68,6 +70,7 @@ class FakeRuntime(
     SupportsInteractiveExec,
     SupportsAttach,
     SupportsArchives,
+    FakeImageStore,
     SupportsCleanup,
     SupportsClose,
 ):
@@ -84,11 +87,10 @@ class FakeRuntime(
         options: RuntimeOptions | None = None,
         clock: Clock | None = None,
     ) -> None:
+        FakeImageStore.__init__(self)
         self.installation = installation
         self.url = url
         self.calls: list[tuple[str, str]] = []
-        self.images: set[str] | None = None
-        """Images that can be pulled; None: any."""
         self.containers: dict[str, ContainerState] = {}
         self.specs: dict[str, ContainerSpec] = {}
         self.printed: dict[str, list[str]] = defaultdict(list)
@@ -144,11 +146,18 @@ class FakeRuntime(
             hostname="fake", cpus=64, mem_total=262144, disk_total=1000, runtimes=("fake",), runtime_name="fake"
         )
 
-    async def pull(self, image: str, policy: str | None) -> None:
+    async def pull(
+        self,
+        image: str,
+        policy: str | None,
+        *,
+        login: RegistryLogin | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
         await self._enter("pull", image)
-        if self.images is not None and image not in self.images:
-            text = "is not on this host" if policy == "never" else "not found"
-            raise Permanent(f"image {image}: {text}")
+        self.registry.pull(image, policy, login)
+        if report is not None:
+            report("1 of 1 MiB are here")
         await self._leave("pull")
 
     async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:

@@ -126,6 +126,12 @@ CONTAINERS = [
     cfg.ListOpt(
         "registry_networks", default=[], help="Networks, none of the Internet's, that images may be pulled from."
     ),
+    cfg.IntOpt(
+        "image_days",
+        default=0,
+        min=0,
+        help="Days without use until an image that a container has brought is removed; 0 is never.",
+    ),
     cfg.IntOpt("action_seconds", default=120, min=1, help="When any other action on a container is given up."),
 ]
 NODE_IMAGES = [
@@ -230,6 +236,7 @@ class ContainerSettings:
     log_mib: int
     log_files: int
     registry_networks: list[str]
+    image_days: int
     action_seconds: int
 
 

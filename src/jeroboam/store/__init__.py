@@ -14,9 +14,11 @@ from jeroboam.store.selectors import (
     BayObjectSelector,
     ClusterSelector,
     ContainerSelector,
+    HostImageSelector,
     HostSelector,
     NodeGroupSelector,
     QuotaSelector,
+    RegistrySelector,
 )
 from jeroboam.store.store import Store
 from jeroboam.store.transaction import Notification, Transaction
@@ -31,12 +33,14 @@ __all__ = [
     "ContainerSelector",
     "EventFilter",
     "GroupBrief",
+    "HostImageSelector",
     "HostSelector",
     "Lease",
     "NodeGroupSelector",
     "Notification",
     "Page",
     "QuotaSelector",
+    "RegistrySelector",
     "Rows",
     "Store",
     "StoreUnavailable",

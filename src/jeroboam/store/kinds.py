@@ -22,6 +22,7 @@ from jeroboam.store.container_actions import CONTAINER_ACTION
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.history import EVENT
 from jeroboam.store.interactive import INTERACTIVE_SESSION
+from jeroboam.store.registries import HOST_IMAGE, REGISTRY
 from jeroboam.store.rows import Page, RowKind, Rows, readable
 from jeroboam.store.selectors import (
     BayObjectSelector,
@@ -131,6 +132,7 @@ CONTAINER = RowKind(
         "disk": readable(tables.container.c.spec)["disk"].as_integer(),
         "auto_remove": readable(tables.container.c.spec)["auto_remove"].as_boolean(),
         "hostname": readable(tables.container.c.observed)["hostname"].as_string(),
+        "registry_id": readable(tables.container.c.spec)["registry_id"].as_string(),
     },
 )
 HOST = RowKind(tables.host, Host, HostSelector)
@@ -158,6 +160,7 @@ NODE_RECORD = RowKind(tables.node_record, NodeRecord, NodeRecordSelector)
 ALL_KINDS: tuple[RowKind[Any, Any], ...] = (
     *(TEMPLATE, CLUSTER, NODEGROUP, CERTIFICATE, CONTAINER, HOST, SERVICE, QUOTA),
     *(BAY_CONTAINER, BAY_MANIFEST, NODE_RECORD, EVENT, CONTAINER_ACTION, INTERACTIVE_SESSION),
+    *(REGISTRY, HOST_IMAGE),
 )
 """All kinds but the briefs."""
 

@@ -1,8 +1,8 @@
 """Secrets inside JSON columns: sealed when they are written to the database, opened when they are read.
 
 The URL of a proxy may hold a password. It lies in templates, in each cluster's copy of its template, and in any other
-field of that name. The text of the column is changed and not the object, so no place is forgotten. Neighbour: `store`,
-whose engines write and read JSON through this.
+field of that name. So does the login of a registry. The text of the column is changed and not the object, so no place
+is forgotten. Neighbour: `store`, whose engines write and read JSON through this.
 """
 
 import base64
@@ -13,10 +13,16 @@ from jeroboam.domain.ports import Sealer
 from jeroboam.store.rows import encode_json
 from jeroboam.store.tables import UnreadableValue
 
-_CONTEXT = "store/proxy"
-_KEY = r'"(https?_proxy)":'
+_KEY = r'"(https?_proxy|registry_(?:username|password))":'
 _PLAIN = re.compile(_KEY + r'"((?:[^"\\]|\\.)+)"')
 _SEALED = re.compile(_KEY + r'"sealed:([A-Za-z0-9_=-]+)"')
+# The ends of these keys with the begin of a value. Most columns have none, and finding that out is cheap.
+_PLAIN_MARKS = ('_proxy":"', 'y_username":"', 'y_password":"')
+_SEALED_MARKS = tuple(f"{mark}sealed:" for mark in _PLAIN_MARKS)
+
+
+def _context_of(key: str) -> str:
+    return "store/proxy" if key.endswith("_proxy") else "store/registry"
 
 
 class SealedJson:
@@ -28,7 +34,7 @@ class SealedJson:
     def encode(self, value: Any) -> str:
         """Return the text of the column."""
         text = encode_json(value)
-        if self._sealer is None or '_proxy":"' not in text:
+        if self._sealer is None or not any(mark in text for mark in _PLAIN_MARKS):
             return text
         return _PLAIN.sub(self._seal, text)
 
@@ -37,7 +43,9 @@ class SealedJson:
 
         It runs while a result is fetched: an exception here would also lose the other rows.
         """
-        if self._sealer is None or not isinstance(text, str) or '_proxy":"sealed:' not in text:
+        if self._sealer is None or not isinstance(text, str):
+            return text
+        if not any(mark in text for mark in _SEALED_MARKS):
             return text
         try:
             return _SEALED.sub(self._open, text)
@@ -46,10 +54,10 @@ class SealedJson:
 
     def _seal(self, match: re.Match[str]) -> str:
         assert self._sealer is not None
-        sealed_octets = self._sealer.seal(match[2].encode(), context=_CONTEXT)
+        sealed_octets = self._sealer.seal(match[2].encode(), context=_context_of(match[1]))
         return f'"{match[1]}":"sealed:{base64.urlsafe_b64encode(sealed_octets).decode()}"'
 
     def _open(self, match: re.Match[str]) -> str:
         assert self._sealer is not None
-        plain = self._sealer.open(base64.urlsafe_b64decode(match[2]), context=_CONTEXT)
+        plain = self._sealer.open(base64.urlsafe_b64decode(match[2]), context=_context_of(match[1]))
         return f'"{match[1]}":"{plain.decode()}"'

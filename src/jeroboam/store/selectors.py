@@ -57,6 +57,7 @@ class ContainerSelector(ObjectSelector, total=False):
     auto_remove: bool
     host: str
     host_id: str | None
+    registry_id: str
 
 
 class HostSelector(TypedDict, total=False):
@@ -106,6 +107,23 @@ class ContainerActionSelector(TypedDict, total=False):
 
     container_id: str
     request_id: str
+
+
+class RegistrySelector(ObjectSelector, total=False):
+    """Which registries."""
+
+    user_id: str
+    domain: str
+
+
+class HostImageSelector(TypedDict, total=False):
+    """Which images on hosts."""
+
+    uuid: Text
+    repo: str
+    tag: str
+    host_id: str
+    status: Text
 
 
 class InteractiveSessionSelector(TypedDict, total=False):

@@ -320,6 +320,41 @@ container_action = sa.Table(
     sa.Column("message", sa.Text),
 )
 
+registry = sa.Table(
+    "registry",
+    metadata,
+    _id_column(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.String(255), index=True),
+    sa.Column("project_id", sa.String(255), nullable=False, index=True),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("domain", sa.String(255), nullable=False),
+    # Sealed (`sealing`).
+    _json_column("login"),
+    *_time_columns(),
+)
+
+# Images that administrators pull on hosts.
+image = sa.Table(
+    "image",
+    metadata,
+    _id_column(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("repo", sa.String(255), nullable=False),
+    sa.Column("tag", sa.String(255), nullable=False),
+    sa.Column("host_id", sa.String(36), nullable=False, index=True),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("image_id", sa.String(255)),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("status_reason", sa.Text),
+    sa.Column("deadline_at", UtcDateTime),
+    *_time_columns(),
+    sa.UniqueConstraint("repo", "tag", "host_id"),
+)
+
 # Sessions with containers that were asked for and not opened yet.
 interactive_session = sa.Table(
     "interactive_session",

@@ -16,6 +16,7 @@ from jeroboam.store.container_actions import CONTAINER_ACTION, ContainerActionRo
 from jeroboam.store.interactive import INTERACTIVE_SESSION, InteractiveSessionRows
 from jeroboam.store.leases import Leases
 from jeroboam.store.named_leases import NamedLeases
+from jeroboam.store.registries import HOST_IMAGE, REGISTRY, HostImageRows, RegistryRows
 from jeroboam.store.rows import QueryConnection, Rows, insert_of
 from jeroboam.store.selectors import (
     BayObjectSelector,
@@ -92,6 +93,14 @@ class Transaction:
     @cached_property
     def interactive_sessions(self) -> InteractiveSessionRows:
         return InteractiveSessionRows(self._connection, INTERACTIVE_SESSION, for_update=self._writable)
+
+    @cached_property
+    def registries(self) -> RegistryRows:
+        return RegistryRows(self._connection, REGISTRY, for_update=self._writable)
+
+    @cached_property
+    def host_images(self) -> HostImageRows:
+        return HostImageRows(self._connection, HOST_IMAGE, for_update=self._writable)
 
     @cached_property
     def quotas(self) -> kinds.QuotaRows:

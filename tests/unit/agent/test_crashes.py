@@ -129,7 +129,7 @@ async def test_a_report_that_was_lost_is_told_by_the_next_agent(rig: Rig):
 
 async def test_a_failure_is_remembered(rig: Rig):
     await rig.start()
-    rig.runtime.images = set()
+    rig.runtime.registry.published = set()
     await rig.assign(assignment(CREATE))
     rig.reports.clear()
     await rig.restart()

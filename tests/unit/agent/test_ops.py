@@ -179,9 +179,9 @@ async def test_a_runtime_that_cannot_says_so(rig: Rig):
 
 
 async def test_a_rebuild_whose_image_cannot_be_pulled_leaves_the_container(running: Rig):
-    running.runtime.images = {"busybox"}
+    running.runtime.registry.published = {"busybox"}
     await running.assign(assignment(op(2, OpKind.REBUILD, run=True), done=1, image="nowhere"))
     seen = running.last()
-    assert (seen.seq, seen.state, seen.failed_op) == (2, RuntimeState.RUNNING, OpKind.REBUILD)
+    assert (seen.seq, seen.state, seen.failed_op) == (2, RuntimeState.RUNNING, None)
     assert "nowhere" in seen.error
     assert running.runtime.specs[UUID].image == "busybox"

@@ -14,7 +14,6 @@ from jeroboam.domain.errors import NotImplementedHere
 
 _ONE = "/containers/{container}"
 _PAGING = "limit marker sort_key sort_dir all_projects"
-_REGISTRIES = f"{_PAGING} name domain project_id user_id username"
 
 
 def _handler(summary: str, sentence: str) -> Handler:
@@ -51,8 +50,6 @@ _IMAGES_MADE = "Images cannot be made of containers yet: there is no place to pu
 _NETWORKS = "Containers cannot be attached to networks of their own choice yet."
 _GROUPS = "Security groups are not available yet: nothing filters the traffic of containers."
 _CAPSULES = "Capsules are not available yet: this service runs single containers."
-_IMAGES = "Images of hosts are not listed here yet: a container's image is pulled when the container is created."
-_REGISTRY = "Registries with credentials are not available yet: hosts pull from registries without a login."
 _DRIVER = "Networks of Neutron are not available yet: there is no Neutron."
 
 ROUTES = (
@@ -83,24 +80,6 @@ ROUTES = (
     _absent_route("POST", "/capsules", "a new capsule", _CAPSULES),
     _absent_route("GET", "/capsules/{capsule}", "a capsule", _CAPSULES, arguments="all_projects"),
     _absent_route("DELETE", "/capsules/{capsule}", "the capsule's end", _CAPSULES, arguments="all_projects"),
-    _absent_route("GET", "/images", "the images of hosts", _IMAGES, arguments=_PAGING),
-    _absent_route(
-        "POST", "/images", "a pull on a host", _IMAGES, arguments="repo host image_id tag size image_pull_policy"
-    ),
-    _absent_route("GET", "/images/{image}", "an image", _IMAGES),
-    _absent_route("DELETE", "/images/{image}", "the image's end", _IMAGES),
-    _absent_route(
-        "GET",
-        "/images/{image}/search",
-        "images of that name",
-        "Searching for images is not available yet.",
-        arguments="image_driver exact_match",
-    ),
     _absent_route("POST", "/networks", "a network for containers", _DRIVER, arguments="name neutron_net_id"),
     _absent_route("DELETE", "/networks/{network}", "the network's end", _DRIVER, since=27),
-    _absent_route("GET", "/registries", "the registries", _REGISTRY, arguments=_REGISTRIES),
-    _absent_route("POST", "/registries", "a new registry", _REGISTRY),
-    _absent_route("GET", "/registries/{registry}", "a registry", _REGISTRY, arguments="all_projects"),
-    _absent_route("PATCH", "/registries/{registry}", "a changed registry", _REGISTRY, arguments="all_projects"),
-    _absent_route("DELETE", "/registries/{registry}", "the registry's end", _REGISTRY, arguments="all_projects"),
 )

@@ -75,7 +75,9 @@ async def rebuild(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         container = await container_to_change(tx, call, "rebuild")
         changed_container = replace(container, spec=replace(container.spec, **wish))
-        await record_op(tx, call, changed_container, OpKind.REBUILD, run=will_run(container))
+        # If the new image cannot be had, the container stays as it was, and shows that.
+        former = {name: getattr(container.spec, name) for name in wish}
+        await record_op(tx, call, changed_container, OpKind.REBUILD, run=will_run(container), former=former)
     return reply(None, 202)
 
 

@@ -21,13 +21,14 @@ from jeroboam.api.container.fields import (
 from jeroboam.api.container.fitting import check_hosts, has_requirements
 from jeroboam.api.container.lookup import container_of, flag_of, record_action, record_op
 from jeroboam.api.container.quotas import check_quota
-from jeroboam.api.container.refusals import NeedsNewerVersion, RegistryNotFound, RequestedHostNotFound
+from jeroboam.api.container.refusals import NeedsNewerVersion, RequestedHostNotFound
+from jeroboam.api.container.registries import check_image_of, find_registry
 from jeroboam.api.wire import next_page, page_of
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind
 from jeroboam.domain.field_effects import check_fields
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.domain.states import STANDS, ask_container, check_action
-from jeroboam.store import ContainerSelector
+from jeroboam.store import ContainerSelector, Transaction
 
 FORCE, STOP = 7, 12
 
@@ -77,6 +78,7 @@ async def create(call: Call) -> Answer:
     spec = build_spec(wish, call.parts.options.container_bounds, call.version)
     await _check_hosts(call, spec)
     async with call.parts.store.write() as tx:
+        spec = await _with_registry(tx, call, spec)
         await check_quota(tx, call, call.caller.project_id, _use_of(spec, containers=1))
         container = ask_container(
             Container(
@@ -102,6 +104,15 @@ async def create(call: Call) -> Answer:
     return reply(body, 202, ("Location", body["links"][0]["href"]))
 
 
+async def _with_registry(tx: Transaction, call: Call, spec: ContainerSpec) -> ContainerSpec:
+    """The spec with the uuid of the registry that it names. The registry stays until the end of the transaction."""
+    if spec.registry_id is None:
+        return spec
+    registry = await find_registry(tx, spec.registry_id, call.caller.project_id, "registry")
+    check_image_of(registry, spec.image)
+    return replace(spec, registry_id=registry.uuid, registry_domain=registry.domain)
+
+
 async def _check_hosts(call: Call, spec: ContainerSpec) -> None:
     """Raise if no host can run the container. The transaction only reads: a write would block the hosts' heartbeats."""
     if not has_requirements(spec) and spec.host is None:
@@ -125,9 +136,6 @@ def _check_rights(call: Call, wish: dict[str, Any]) -> None:
             call.enforce(rule)
     if wish.get("privileged"):
         call.enforce("container:create:privileged")
-    if "registry" in wish:
-        text = f"Registry {wish['registry']} could not be found: there are no registries with credentials yet."
-        raise RegistryNotFound(text, field="registry")
 
 
 def _use_of(spec: ContainerSpec, *, containers: int) -> ContainerUse:

@@ -202,13 +202,7 @@ FIELDS = (
     ContainerField(
         name="security_groups",
         check=strings(),
-        effect={
-            DOCKER: refuse(
-                "nothing filters the traffic of containers yet; `default` alone is what every container has: its "
-                "project reaches it and no other, and it reaches the world",
-                carries=(("default",),),
-            )
-        },
+        effect={DOCKER: refuse("nothing filters traffic yet; `default` is what all have", carries=(("default",),))},
         type=tuple[str, ...],
         sortable=False,
     ),
@@ -257,11 +251,11 @@ FIELDS = (
     ContainerField(
         name="registry",
         check=text(low=2),
-        effect={"service": refuse("there are no registries with credentials yet")},
+        effect=service("its login goes to the host for the pull; images without a registry come from there"),
         usable_since=31,
         attribute="registry_id",
     ),
-    ContainerField(name="registry_id", type=str | None, sortable=False),
+    ContainerField(name="registry_id", type=str | None),
     ContainerField(
         name="entrypoint",
         check=checks.WORDS,
@@ -302,7 +296,7 @@ ACCEPTED = {field.name: field for field in FIELDS if field.check is not None}
 CONTAINERS: FieldTable = {field.name: field.effect or {} for field in ACCEPTED.values()}
 """What becomes of each field of a create, by driver."""
 FILTERS = {field.name: field.filter for field in FIELDS if field.filter is not None}
-HIDDEN = frozenset({"hints", "exposed_ports", "nets", "mounts", "availability_zone"})
+HIDDEN = frozenset({"registry_domain", "hints", "exposed_ports", "nets", "mounts", "availability_zone"})
 """Attributes of the spec that the published API does not show. `host` is shown as it was chosen."""
 GUARDED = tuple(field.name for field in FIELDS if field.guarded)
 

@@ -10,7 +10,8 @@ _OWNERS = (
     "container:kill container:rename container:top container:stats container:attach container:resize "
     "container:execute_resize container:get_archive container:put_archive container:actions "
     "container:rebuild container:resize_container container:network_list "
-    "availability_zones:get_all quota:get quota:get_default"
+    "availability_zones:get_all quota:get quota:get_default image:search "
+    "registry:get_all registry:create registry:get_one registry:update registry:delete"
 ).split()
 _ADMINS = (
     "container:create:runtime container:create:image_pull_policy container:create:requested_destination "
@@ -19,7 +20,8 @@ _ADMINS = (
     "container:action:events container:get_one:privileged container:get_one:runtime "
     "host:get_all host:get zun-service:get_all "
     "quota:update quota:delete quota_class:get quota_class:update "
-    "zun-service:delete zun-service:enable zun-service:disable zun-service:force_down"
+    "zun-service:delete zun-service:enable zun-service:disable zun-service:force_down "
+    "image:get_all image:pull image:get_one image:delete registry:get_all_all_projects"
 ).split()
 
 # Routes that answer 501 have Zun's rules too: a caller without permission gets a 403 first.
@@ -35,20 +37,10 @@ ABSENT_RULES = {
     "POST /capsules": "capsule:create",
     "GET /capsules/{capsule}": "capsule:get",
     "DELETE /capsules/{capsule}": "capsule:delete",
-    "GET /images": "image:get_all",
-    "POST /images": "image:pull",
-    "GET /images/{image}": "image:get_one",
-    "DELETE /images/{image}": "image:delete",
-    "GET /images/{image}/search": "image:search",
     "POST /networks": "network:create",
     "DELETE /networks/{network}": "network:delete",
-    "GET /registries": "registry:get_all",
-    "POST /registries": "registry:create",
-    "GET /registries/{registry}": "registry:get_one",
-    "PATCH /registries/{registry}": "registry:update",
-    "DELETE /registries/{registry}": "registry:delete",
 }
-_ABSENT_ADMINS = frozenset("image:get_all image:pull image:get_one image:delete network:create network:delete".split())
+_ABSENT_ADMINS = frozenset("network:create network:delete".split())
 
 RULES = (
     dict.fromkeys(_OWNERS, OWNER)

@@ -35,6 +35,12 @@ class RegistryNotFound(NotFound):
     code = "registry-not-found"
 
 
+class ImageNotFound(NotFound):
+    """No image on a host has that uuid. (The code of an image that a registry has not is the same, with a 400.)"""
+
+    code = "image-not-found"
+
+
 class ServiceNotFound(NotFound):
     code = "zun-service-not-found"
 

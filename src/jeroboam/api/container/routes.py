@@ -17,6 +17,7 @@ from jeroboam.api.container import (
     containers,
     fields,
     hosts,
+    image_routes,
     interactive,
     quotas,
     shapes,
@@ -371,5 +372,4 @@ _QUOTAS = (
         answer=shapes.Limits,
     ),
 )
-
-ROUTES = (*_CONTAINERS, *_ACTIONS, *_HOSTS, *_QUOTAS, *absent.ROUTES)
+ROUTES = (*_CONTAINERS, *_ACTIONS, *_HOSTS, *_QUOTAS, *image_routes.ROUTES, *absent.ROUTES)

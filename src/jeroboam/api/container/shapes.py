@@ -7,6 +7,7 @@ see is `NotRequired`. All others are always present, null where unset. Times are
 from typing import NotRequired, TypedDict
 
 from jeroboam.api.shapes import Link, NextPage, Uuid
+from jeroboam.domain.host_images import ImageStatus
 
 
 class RestartPolicyShape(TypedDict):
@@ -180,6 +181,70 @@ class HostList(TypedDict):
 
     hosts: list[HostShape]
     next: NextPage | None
+
+
+class RegistryShape(TypedDict):
+    """A registry of a project. The password is never shown: there are stars in its place."""
+
+    uuid: Uuid
+    name: str | None
+    domain: str
+    username: str | None
+    password: str
+    project_id: str
+    user_id: str
+    links: list[Link]
+
+
+class RegistryAnswer(TypedDict):
+    """One registry."""
+
+    registry: RegistryShape
+
+
+class RegistryList(TypedDict):
+    """A page of registries."""
+
+    registries: list[RegistryShape]
+    next: NextPage | None
+
+
+class HostImageShape(TypedDict):
+    """An image on a host; its size in bytes. `status` and `status_reason` are not Zun's."""
+
+    uuid: Uuid
+    links: list[Link]
+    image_id: str | None
+    repo: str
+    tag: str
+    size: str | None
+    project_id: str
+    host: str
+    status: ImageStatus
+    status_reason: str | None
+
+
+class HostImageList(TypedDict):
+    """A page of images on hosts."""
+
+    images: list[HostImageShape]
+    next: NextPage | None
+
+
+class FoundImageMetadata(TypedDict):
+    """What Docker's own registry says of its images. Of those on hosts nobody says it."""
+
+    is_official: bool
+    star_count: int
+
+
+class FoundImage(TypedDict):
+    """An image that a search has found. `tags` are not in Zun's answer, but its client shows them."""
+
+    name: str
+    description: str
+    metadata: FoundImageMetadata
+    tags: list[str]
 
 
 class ServiceShape(TypedDict):

@@ -1,4 +1,6 @@
-"""Finds clusters that are older than a limit allows, and removes old events and expired sessions.
+"""Finds clusters that are older than a limit allows, and removes what has expired: events, sessions.
+
+Pulls of images that no host has ended by their deadline are given up.
 
 Both run at intervals, each cluster in a transaction of its own. What is interrupted is done at the next look. A cluster
 that has to go gets the same wish as for a delete by its user, and the cluster loop does the rest. Neighbours: `reaper`,
@@ -64,6 +66,7 @@ class ClusterAgeing:
             await tx.events.forget(oldest)
             await tx.container_actions.forget(oldest)
             await tx.interactive_sessions.forget(tx.now)
+            await tx.host_images.give_up(tx.now)
 
     async def _look_at_clusters(self) -> None:
         youngest = min(limit.max_age_days or 0 for limit in self._limits)

@@ -11,6 +11,7 @@ containers.
 import asyncio
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ _BRIDGE = "jrb-"
 _BRIDGE_LETTERS = 10
 _PREFIX = 23
 _TRIES = 32
+_NO_NETWORK = re.compile(r"\bnetwork \S+ not found")
 
 # How long a check of the packet filter's rules is valid.
 _SHIELD_SECONDS = 10.0
@@ -273,3 +275,14 @@ def _subnets_of(network: dict[str, Any]) -> list[IPv4Network]:
     configs = (network["IPAM"] or {}).get("Config") or ()
     subnets_of_network = [ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
     return [subnet for subnet in subnets_of_network if isinstance(subnet, IPv4Network)]
+
+
+async def start_unless_detached(container: DockerContainer) -> bool:
+    """Start the container; return False when its network is gone."""
+    try:
+        await container.start()
+    except DockerError as error:
+        if error.status == HTTPStatus.NOT_FOUND and _NO_NETWORK.search(error.message):
+            return False
+        raise
+    return True

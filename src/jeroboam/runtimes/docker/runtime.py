@@ -6,10 +6,9 @@ labels that it is ours; after that its Engine id is cached. Neighbours: `spec`, 
 """
 
 import asyncio
-import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self, final
 
@@ -24,20 +23,19 @@ from jeroboam.clients.docker_containers import (
     remove_container,
     run_command,
 )
-from jeroboam.clients.docker_images import RegistryUnreachable as Away
-from jeroboam.clients.docker_images import check_image, check_pull, has_image, pull_image
 from jeroboam.clients.docker_types import DockerContainer, DockerError
 from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import ContainerSpec, read_files
 from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
+from jeroboam.domain.host_images import LocalImage
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
+from jeroboam.domain.registries import RegistryLogin
 from jeroboam.domain.streams import ByteStream, TerminalSize
 from jeroboam.runtimes.base import (
     CommandTimedOut,
     ContainerGone,
     ContainerState,
-    ImageRegistryUnreachable,
     InvalidRequest,
     Runtime,
     RuntimeOptions,
@@ -48,6 +46,7 @@ from jeroboam.runtimes.base import (
     SupportsClose,
     SupportsExec,
     SupportsFollowLogs,
+    SupportsImages,
     SupportsInteractiveExec,
     SupportsLogs,
     SupportsPause,
@@ -56,11 +55,11 @@ from jeroboam.runtimes.base import (
     SupportsTop,
 )
 from jeroboam.runtimes.docker import spec as spec_of
-from jeroboam.runtimes.docker.networks import ProjectNetworks
+from jeroboam.runtimes.docker.images import EngineImages
+from jeroboam.runtimes.docker.networks import ProjectNetworks, start_unless_detached
 
 # The Engine's errors when ps does not know its options, or its output lacks the column that the Engine needs.
 _PS_REFUSES = ("ps:", "Couldn't find PID field")
-_NO_NETWORK = re.compile(r"\bnetwork \S+ not found")
 _NOT_FOUND = 404
 _CONFLICT = 409
 _PATH_REFUSED = frozenset({400, _NOT_FOUND})
@@ -84,6 +83,7 @@ class DockerRuntime(
     SupportsInteractiveExec,
     SupportsAttach,
     SupportsArchives,
+    SupportsImages,
     SupportsTop,
     SupportsStats,
     SupportsCleanup,
@@ -98,7 +98,8 @@ class DockerRuntime(
     def __init__(self, *, installation: str, url: str | None = None, options: RuntimeOptions | None = None) -> None:
         self.installation = installation
         self._options = options or RuntimeOptions()
-        self._registries = AddressRules(allowed_networks=self._options.registry_networks, may_allow_own=True)
+        rules = AddressRules(allowed_networks=self._options.registry_networks, may_allow_own=True)
+        self._images = EngineImages(lambda: self._ops, rules)
         self._url = url
         self._clients: dict[str, DockerClient] = {}
         self._networks = ProjectNetworks(lambda: self._ops, installation)
@@ -113,19 +114,27 @@ class DockerRuntime(
             info = await self._live.system.info()
         return spec_of.read_facts(info, await asyncio.to_thread(_read_disk_size, info.get("DockerRootDir", "")))
 
-    async def pull(self, image: str, policy: str | None) -> None:
-        check_image(image)
-        if policy != "always" and await has_image(self._ops, image):
-            return
-        if policy == "never":
-            raise Permanent(f"image {image} is not on this host, and the pull policy is never")
-        try:
-            await check_pull(image, self._registries)
-            await pull_image(self._ops, image)
-        except Temporary as error:
-            if policy == "always" and await has_image(self._ops, image):
-                return
-            raise (ImageRegistryUnreachable(error.reason) if isinstance(error, Away) else error) from error
+    async def pull(
+        self,
+        image: str,
+        policy: str | None,
+        *,
+        login: RegistryLogin | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        await self._images.pull(image, policy, login=login, report=report)
+
+    async def find_image(self, image: str) -> LocalImage | None:
+        return await self._images.find_image(image)
+
+    async def list_images(self) -> Sequence[LocalImage]:
+        return await self._images.list_images()
+
+    async def check_image(self, image: str, login: RegistryLogin | None) -> None:
+        await self._images.check_image(image, login)
+
+    async def remove_image(self, image: str) -> None:
+        await self._images.remove_image(image)
 
     async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
         body = spec_of.build_creation_body(
@@ -158,7 +167,7 @@ class DockerRuntime(
     async def start(self, uuid: str) -> ContainerState:
         with self._about_container("starting", uuid):
             container = await self._container(uuid)
-            if not (await self._networks.is_shielded() and await _start_unless_detached(container)):
+            if not (await self._networks.is_shielded() and await start_unless_detached(container)):
                 async with self._networks.hold_rejoined(container):
                     await container.start()
         return await self.inspect(uuid)
@@ -377,17 +386,6 @@ class DockerRuntime(
                 if uuid is not None:
                     yield uuid
         raise Temporary("following events: the Docker Engine has closed the stream")
-
-
-async def _start_unless_detached(container: DockerContainer) -> bool:
-    """Start the container; return False when its network is gone."""
-    try:
-        await container.start()
-    except DockerError as error:
-        if error.status == _NOT_FOUND and _NO_NETWORK.search(error.message):
-            return False
-        raise
-    return True
 
 
 def _read_disk_size(folder: str) -> int:

@@ -36,9 +36,9 @@ def build_creation_body(
         raise Permanent("the docker runtime does not mount volumes")
     if spec.nets:
         raise Permanent("the docker runtime attaches containers to the network of their project only")
-    check_image(spec.image)
+    check_image(spec.full_image)
     body: dict[str, Any] = {
-        "Image": spec.image,
+        "Image": spec.full_image,
         "Env": [f"{key}={value}" for key, value in spec.environment.items()],
         # Our labels override those of the image. Labels of users with our prefix are dropped.
         "Labels": {**_user_labels(spec.labels), **_owner_labels(installation, uuid, project)},
