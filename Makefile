@@ -8,6 +8,11 @@ AUDIT := .venv-audit
 DOCS  := .venv-docs
 TEMPEST := .venv-tempest
 
+# As everything else on the machine, uv trusts a site's own authority, where the machine has a list of authorities.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS ?= true
+endif
+
 BUILD := nice $(BIN)/jeroboam node-image build kubernetes
 # The newest last: it is the one without a version.
 BUILD_ALL := $(BUILD) --version v1.35.4 && $(BUILD)
@@ -170,3 +175,9 @@ sabotage: $(STAMP) ## breaks each seam in a copy of the tree, and sees that a ch
 	$(BIN)/python scripts/sabotage.py
 
 .PHONY: unit coverage sabotage client-2015 test test-kubernetes test-long kubernetes-images fault conformance-kubernetes security fuzz bench
+
+# A machine under QEMU: an hour where the processor has to be emulated. FROM_NOTHING=1 makes the programs of Kubernetes
+# in it too, which then takes hours; RELEASE=trixie takes another release of Debian.
+test-debian: $(STAMP) ## README's commands on a plain Debian with systemd and cgroups v2, in a virtual machine, as root
+	FROM_NOTHING='$(FROM_NOTHING)' RELEASE='$(RELEASE)' $(BIN)/python -m scripts.debian
+.PHONY: test-debian

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 from stage import (
     BIN,
-    COMPLETE_SECONDS,
+    DEADLINE_SECONDS,
     OpenStack,
     StepFailed,
     console,
@@ -44,7 +44,7 @@ def swarm(openstack: OpenStack, folder: pathlib.Path) -> None:
         if "accepted" not in said:
             raise StepFailed(said)
         show = "coe cluster show demo -c status -f value"
-        until("cluster status", lambda: openstack.quietly(show).strip(), "CREATE_COMPLETE", COMPLETE_SECONDS)
+        until("cluster status", lambda: openstack.quietly(show).strip(), "CREATE_COMPLETE")
     with step("its configuration: docker --tlsverify node ls"):
         exports = openstack(f"coe cluster config demo --dir {folder} --output-certs --force")
         docker_host = next(line.split("=", 1)[1] for line in exports.splitlines() if "DOCKER_HOST" in line)
@@ -57,14 +57,14 @@ def swarm(openstack: OpenStack, folder: pathlib.Path) -> None:
         _service(docker)
     with step("one node more: coe cluster resize"):
         openstack("coe cluster resize demo 3")
-        until("cluster status", lambda: openstack.quietly(show).strip(), "UPDATE_COMPLETE", COMPLETE_SECONDS)
+        until("cluster status", lambda: openstack.quietly(show).strip(), "UPDATE_COMPLETE")
         ready = run(*docker, "node", "ls", "--format", "{{.Status}}").split()
         expect(ready, ["Ready"] * 4, "nodes")
     with step("every node made anew from its image, three workers at once: coe cluster upgrade"):
         openstack("coe cluster upgrade demo swarm --max-batch-size 3")
-        until("cluster status", lambda: openstack.quietly(show).strip(), "UPDATE_COMPLETE", COMPLETE_SECONDS)
+        until("cluster status", lambda: openstack.quietly(show).strip(), "UPDATE_COMPLETE")
         expect(run(*docker, "node", "ls", "--format", "{{.Status}}").split(), ["Ready"] * 4, "nodes")
-        until("replicas", lambda: run(*docker, "service", "ls", "--format", "{{.Replicas}}").strip(), "4/4", 30)
+        until("replicas", lambda: run(*docker, "service", "ls", "--format", "{{.Replicas}}").strip(), "4/4")
     with step("node groups, CA, stats"):
         groups = openstack.json("coe nodegroup list demo")
         expect(
@@ -88,7 +88,8 @@ def _service(docker: list[str]) -> None:
     }
     saved = subprocess.run(["docker", "image", "save", "busybox:latest"], capture_output=True, check=True).stdout
     for engine in engines.values():
-        subprocess.run([*engine, "image", "load"], input=saved, capture_output=True, check=True, timeout=60)
+        load = [*engine, "image", "load"]
+        subprocess.run(load, input=saved, capture_output=True, check=True, timeout=DEADLINE_SECONDS)
     serve = "while true; do echo served by $(hostname) | nc -l -p 8080; done"
     publish = ["--publish", "mode=host,target=8080", "--endpoint-mode", "dnsrr", "--no-resolve-image", "--detach"]
     run(
@@ -107,7 +108,7 @@ def _service(docker: list[str]) -> None:
         "-c",
         serve,
     )
-    until("replicas", lambda: run(*docker, "service", "ls", "--format", "{{.Replicas}}").strip(), "4/4", 30)
+    until("replicas", lambda: run(*docker, "service", "ls", "--format", "{{.Replicas}}").strip(), "4/4")
     answers = []
     for address, engine in engines.items():
         for ports in run(*engine, "ps", "--format", "{{.Ports}}").splitlines():
@@ -144,7 +145,7 @@ def containers(openstack: OpenStack, environment: dict[str, str]) -> None:
 
     def to(status: str, command: str) -> None:
         openstack(command)
-        until(f"status after {command}", lambda: openstack.quietly(show).strip(), status, 30)
+        until(f"status after {command}", lambda: openstack.quietly(show).strip(), status)
 
     with step("a container, from the request to Running"):
         to("Running", "appcontainer run --name hello --cpu 0.5 --memory 64 busybox top -b")
@@ -152,7 +153,7 @@ def containers(openstack: OpenStack, environment: dict[str, str]) -> None:
         expect([row["name"] for row in openstack.json("appcontainer list")], ["hello"], "containers")
         openstack("appcontainer logs hello --tail 12")
         log = "appcontainer logs hello"
-        until("the log holds what was printed", lambda: "Mem:" in openstack.quietly(log), wanted=True, seconds=10)
+        until("the log holds what was printed", lambda: "Mem:" in openstack.quietly(log), wanted=True)
         console.print(executed := openstack("appcontainer exec hello echo seen inside").rstrip())
         if "seen inside" not in executed:
             raise StepFailed(f"exec: {executed}")
@@ -238,8 +239,8 @@ def _story(state: pathlib.Path, folder: pathlib.Path, environment: dict[str, str
         with step("everything deleted"):
             openstack("appcontainer delete hello")
             openstack("coe cluster delete demo" + (" kube" if image is not None else ""))
-            until("clusters", lambda: openstack.json("coe cluster list"), [], 60)
-            until("containers", lambda: openstack.json("appcontainer list"), [], 30)
+            until("clusters", lambda: openstack.json("coe cluster list"), [])
+            until("containers", lambda: openstack.json("appcontainer list"), [])
             expect(leftovers(installation), [], "left on the Engine")
     with step("jeroboam down"):
         run(BIN / "jeroboam", "down", "--state", state, "--yes")

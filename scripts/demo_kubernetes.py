@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import threading
 
-from stage import BIN, COMPLETE_SECONDS, OpenStack, StepFailed, console, expect, run, step, until
+from stage import BIN, OpenStack, StepFailed, console, expect, run, step, until
 
 from jeroboam.nodeimages.kubectl import find_cached
 from jeroboam.settings import default_cache
@@ -88,7 +88,7 @@ def kubernetes(openstack: OpenStack, folder: pathlib.Path) -> None:
     show = "coe cluster show kube -f value"
 
     def until_status(wanted: str) -> None:
-        until("cluster status", lambda: openstack.quietly(f"{show} -c status").strip(), wanted, COMPLETE_SECONDS)
+        until("cluster status", lambda: openstack.quietly(f"{show} -c status").strip(), wanted)
 
     with step("a Kubernetes of 1 + 2 nodes, from the request to CREATE_COMPLETE"):
         said = openstack("coe cluster create --cluster-template kubernetes --master-count 1 --node-count 2 kube")

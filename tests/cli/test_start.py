@@ -18,6 +18,7 @@ from jeroboam.cli.systemd import notify
 from jeroboam.settings import default_state
 from tests.cli.test_help import invoke
 from tests.cli.test_up import CONFIG, PROGRAM, run
+from tests.unix_engine import serve_engine
 
 FREE_PORTS = "[api]\nlisten = 127.0.0.1:0\n[keystone]\nlisten = 127.0.0.1:0\n"
 
@@ -111,6 +112,40 @@ def read_until(terminal: int, mark: str) -> str:
     while mark not in text:
         text += os.read(terminal, 4096).decode()
     return text
+
+
+SLOW_MACHINE = """\
+import sys
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "jeroboam.bootstrap.service":
+            open({fifo!r}).read()
+sys.meta_path.insert(0, Slow())
+"""
+
+
+async def test_an_engine_that_answers_is_no_fault_while_the_service_is_still_loaded(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    (tmp_path / "sitecustomize.py").write_text(SLOW_MACHINE.format(fifo=str(fifo)))
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    (tmp_path / "jeroboam.conf").write_text(FREE_PORTS)
+    async with serve_engine(tmp_path / "engine") as url:
+        process = await asyncio.create_subprocess_exec(
+            *(PROGRAM, "up", "--state", tmp_path / "state", "--config", tmp_path / "jeroboam.conf"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": path, "DOCKER_HOST": url},
+        )
+        try:
+            async with asyncio.timeout(30):
+                while b"Docker Engine: " not in (line := await process.stdout.readline()):
+                    pass
+            assert b"Docker Engine: answers" in line
+        finally:
+            os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
+            process.kill()
+            await process.wait()
 
 
 def test_where_the_log_goes(tmp_path):

@@ -1,6 +1,7 @@
 """The set-up of a machine that has nothing: what it installs, and how it starts an Engine."""
 
 import pathlib
+import shutil
 
 import jeroboam.bootstrap
 from tests.install.machine import Machine
@@ -36,6 +37,13 @@ def test_compilers_and_the_database_of_tests_come_when_they_are_asked_for(tmp_pa
     refused = machine.run(SETUP, "--compiler")
     assert (refused.status, refused.calls) == (2, [])
     assert refused.err == "set-up: there is no option --compiler; there is --compilers, --tests and --undo\n"
+
+
+def test_a_busybox_that_needs_libraries_does_not_do(tmp_path):
+    machine = Machine(tmp_path, has_systemd=True)
+    for name, program in (("busybox", "ls"), ("ldd", "ldd")):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(program))
+    assert "busybox-static" in machine.run(SETUP).installed
 
 
 def test_an_engine_that_systemd_cannot_start_is_a_line(tmp_path):

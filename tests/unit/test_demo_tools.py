@@ -1,7 +1,9 @@
 """The tools of `make demo` when a step fails or the user stops it. The program `jeroboam` is a script here."""
 
+import os
 import pathlib
 import signal
+import sys
 import tempfile
 
 import pytest
@@ -20,6 +22,16 @@ BUILD = """\
 echo $$ >{pid}
 echo "kube v1: 1 of 2, about 5 min left …"
 {does}
+"""
+
+CLIENT = """\
+#!{python}
+import subprocess, sys
+for line in sys.stdin:
+    if line.startswith("!"):
+        subprocess.run(line[1:], shell=True)
+    else:
+        print("answer to", line.strip())
 """
 
 
@@ -102,3 +114,13 @@ def test_the_demonstration_says_how_to_go_on(stage, capsys):
     assert capsys.readouterr().out == "run it again: make demo-quick\n"
     assert demo._end_early(has_image=True) == 1
     assert capsys.readouterr().out == "run it again: make demo; what was finished of the node image is kept\n"
+
+
+def test_what_the_client_printed_belongs_to_its_command_whatever_the_machine_buffers(tmp_path, stage):
+    program = tmp_path / "bin" / "openstack"
+    program.write_text(CLIENT.format(python=sys.executable))
+    program.chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    client = stage.OpenStack(environment)
+    assert [client.quietly("list"), client.quietly("show")] == ["answer to list\n", "answer to show\n"]
+    client.close()

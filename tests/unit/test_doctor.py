@@ -9,6 +9,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -24,6 +25,7 @@ from jeroboam.bootstrap.doctor import (
     check_memory,
     check_ports,
     describe_engine,
+    examine,
 )
 from jeroboam.bootstrap.engine import find_engine_fault
 from jeroboam.bootstrap.state import StateFolder
@@ -219,3 +221,25 @@ def test_the_command_says_why_no_engine_answers_and_fails(folder: pathlib.Path) 
     shown = CliRunner().invoke(app, words)
     assert shown.exit_code == 1
     assert "[docker] url" in shown.output
+
+
+async def test_checks_that_take_long_are_no_difference_of_clocks(folder):
+    late: list[bool] = []
+
+    class SlowImage(dict):
+        def items(self):
+            late.append(True)
+            return super().items()
+
+    class LateClock(SystemClock):
+        def now(self):
+            return super().now() + dt.timedelta(minutes=len(late))
+
+    clock = LateClock()
+    info = {**INFO, "SystemTime": clock.now().isoformat()}
+    async with serve_engine(folder / "engine.sock", info=info, images=[SlowImage(Id="sha256:1")]) as url:
+        settings = replace(load(None, state=folder / "state"), docker_url=url)
+        finding = (await examine(settings, clock))[-1]
+    assert finding.subject == "clock"
+    assert late
+    assert "apart" not in finding.message

@@ -64,6 +64,8 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
         facts = await read_engine(settings.docker_url, answer_seconds=ENGINE_SECONDS)
     except DriverError as error:
         findings.append(Finding(subject="Docker Engine", severity=Severity.PROBLEM, message=error.reason, error=error))
+    # Now, since what comes next may take longer than the clocks may be apart.
+    clock_finding = check_clock(facts, clock, is_corrected=machine.is_clock_corrected())
     if facts is not None:
         findings += describe_engine(facts)
         findings += await _examine_images(settings)
@@ -75,8 +77,7 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
     findings += check_inotify(
         machine.read_inotify_limit("max_user_instances"), machine.read_inotify_limit("max_user_watches")
     )
-    findings.append(check_clock(facts, clock, is_corrected=machine.is_clock_corrected()))
-    return findings
+    return [*findings, clock_finding]
 
 
 def describe_engine(facts: EngineFacts) -> list[Finding]:

@@ -15,6 +15,8 @@ from jeroboam.nodeimages.programs import BuildProgress
 from jeroboam.nodeimages.subprocesses import run_program
 from jeroboam.settings import Settings
 
+_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+
 
 async def run_script(*options: str) -> int:
     """Run `setup.sh`, which prints its steps and what stops it. Return its exit status."""
@@ -39,11 +41,16 @@ async def install_go() -> str | None:
         return None
     with as_file(files("jeroboam.nodeimages") / "requirements-go.lock") as lock:
         command = [*_find_installer(), "--quiet", "--require-hashes", "-r", str(lock)]
-        code, out, errors = await run_program(*command, cwd=Path("/"), env={})
+        code, out, errors = await run_program(*command, cwd=Path("/"), env=_build_installer_environment())
     if code != 0:
         lines = (errors or out).strip().splitlines() or ["no reason"]
         raise Permanent(f"installing Go failed: {lines[-1]}")
     return f"Go is installed in {sys.prefix}"
+
+
+def _build_installer_environment() -> dict[str, str]:
+    """Return what makes uv trust a site's own authority, as all else does, where the machine lists authorities."""
+    return {"UV_SYSTEM_CERTS": "true"} if _AUTHORITIES.exists() else {}
 
 
 def _find_installer() -> list[str]:

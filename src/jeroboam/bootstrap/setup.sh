@@ -105,6 +105,10 @@ packages=()
 for want in "${wants[@]}"; do
     have "${want#*:}" || packages+=("${want%%:*}")
 done
+# Debian's usual busybox needs libraries, which a container has not.
+! have busybox || ! ldd "$(command -v busybox)" >/dev/null 2>&1 || packages+=(busybox-static)
+# Where the kernel has AppArmor, the Engine starts no container without its parser.
+[ "$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)" != Y ] || have apparmor_parser || packages+=(apparmor)
 # Without a program of their own: what C programs are compiled with, and a library that runc is linked with.
 if [ -n "$compilers" ]; then
     [ -e /usr/include/stdlib.h ] || packages+=(libc6-dev)

@@ -31,7 +31,8 @@ CacheDirectory=jeroboam
 UMask=0077
 Restart=on-failure
 RestartSec=5
-TimeoutStartSec=180
+# An emulated or very busy processor takes minutes for the first start.
+TimeoutStartSec=600
 TimeoutStopSec=15
 # Keystone is a child that ends with the service. Clusters and containers belong to the Engine and run on.
 KillMode=mixed

@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -123,7 +124,9 @@ async def _run_service(settings: options.Settings, release: Callable[[Path], Non
                 f"Keystone: {'is set up, which takes some ten seconds' if keystone.is_first_start else 'starts'}"
             )
             await keystone.start()
-            # Loading the service takes as long as starting a Keystone, so both run at the same time.
+            # Loading the service takes as long as starting a Keystone, so both run at the same time. It is loaded in a
+            # thread, since on a slow machine the Engine's answer would wait for the loop until its deadline has passed.
+            await asyncio.to_thread(import_module, "jeroboam.bootstrap.service")
             from jeroboam.bootstrap.service import SingleProcess, catch_stop_signals, wait_for_stop  # noqa: PLC0415
 
             async with SingleProcess(settings, folder, keystone).run(steps.show) as addresses:

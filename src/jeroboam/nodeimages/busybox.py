@@ -3,6 +3,7 @@
 No node boots from it. Neighbours: `engine`, which imports it; `tree`.
 """
 
+import asyncio
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from jeroboam.clients.docker import DockerClient, translate_errors
 from jeroboam.domain.errors import Permanent
 from jeroboam.nodeimages.base import BuiltImage
 from jeroboam.nodeimages.engine import find_image, import_root
+from jeroboam.nodeimages.host import list_libraries
 from jeroboam.nodeimages.subprocesses import run_program
 from jeroboam.nodeimages.tree import RootTree
 
@@ -26,7 +28,7 @@ _ACCOUNTS = {
 
 
 async def build(docker: DockerClient) -> BuiltImage:
-    """Make the image unless one of that name exists, whoever made it. Raises `Permanent` without a busybox."""
+    """Make the image unless one of that name exists, whoever made it. Raises `Permanent` without a static busybox."""
     with translate_errors(f"making the image {NAME}"):
         existing_image = await find_image(docker, NAME)
         if existing_image is not None:
@@ -40,6 +42,8 @@ async def _build_tree() -> RootTree:
     program = shutil.which("busybox")
     if program is None:
         raise Permanent("this machine has no busybox: apt-get install busybox-static")
+    if await asyncio.to_thread(list_libraries, [Path(program)]):
+        raise Permanent("the busybox of this machine needs libraries: apt-get install busybox-static")
     _, applets, _ = await run_program(program, "--list", cwd=Path("/"), env={})
     return RootTree(
         files={"bin/busybox": Path(program)},

@@ -96,7 +96,7 @@ class ResolvedRecipe:
     def tree(self, recipe: RootRecipe) -> RootTree:
         """Return the root folder, with libraries."""
         tree_files = dict(self.files)
-        for library in _list_libraries(sorted(self.files.values())):
+        for library in list_libraries(sorted(self.files.values())):
             tree_files.setdefault(library.lstrip("/"), Path(library))
         links = {inside.lstrip("/"): target for inside, target in recipe.links.items()}
         return RootTree(
@@ -133,7 +133,7 @@ def _find_program(name: str) -> Path | None:
     return Path(path).resolve() if path else None
 
 
-def _list_libraries(paths: Sequence[Path]) -> set[str]:
+def list_libraries(paths: Sequence[Path]) -> set[str]:
     """Return the libraries that `ldd` lists for these; static programs and plain files have none."""
     with_code = [str(path) for path in paths if os.access(path, os.X_OK) or path.suffix == ".so"]
     ldd = _find_program("ldd")

@@ -86,7 +86,7 @@ class ProgramCache:
         """
         outputs: dict[str, Path] = {}
         ready = False
-        folders = {program: await self._place(source, program) for program in programs}
+        folders = {program: await self.find_folder(source, program) for program in programs}
         missing = [program.name for program, folder in folders.items() if not _is_complete(folder)]
         plan = BuildPlan(self._times, missing)
         for program, folder in folders.items():
@@ -102,7 +102,8 @@ class ProgramCache:
             outputs |= {name: folder / name for name in program.outputs}
         return outputs
 
-    async def _place(self, source: ProgramSource, program: Program) -> Path:
+    async def find_folder(self, source: ProgramSource, program: Program) -> Path:
+        """Return the folder of the program, which exists as soon as the program is complete."""
         recipe = f"{program!r} {os.uname().machine} {await source.recipe(program)}"
         key = hashlib.sha256(recipe.encode()).hexdigest()[:_KEY_LETTERS]
         return self._folder / f"{program.name}-{program.version}-{key}"
