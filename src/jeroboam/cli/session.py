@@ -18,7 +18,7 @@ from jeroboam.clients.container_infra import ContainerInfraClient
 from jeroboam.clients.openstack import ServiceDown, find_clouds
 from jeroboam.domain.errors import DriverError
 
-C = TypeVar("C")
+C = TypeVar("C", ContainerInfraClient, ContainerClient)
 T = TypeVar("T")
 
 _INTERRUPTED = 130
@@ -64,12 +64,15 @@ def _ask(
     state: str | None,
     config: Path | None,
 ) -> T:
+    clients: list[C] = []
+
     async def run() -> T:
-        clouds = find_clouds(options.load(config, state=state).state)
-        return await work(await log_in(clouds))
+        clients.append(await log_in(find_clouds(options.load(config, state=state).state)))
+        return await work(clients[0])
 
     with report_errors():
         try:
             return asyncio.run(run())
         except KeyboardInterrupt:
-            fail("interrupted; what was asked for goes on", status=_INTERRUPTED)
+            goes_on = "; what was asked for goes on" if any(client.has_sent_change() for client in clients) else ""
+            fail(f"interrupted{goes_on}", status=_INTERRUPTED)

@@ -59,6 +59,9 @@ def report_errors() -> Iterator[None]:
     except DriverError as error:
         # Ours may have several lines, those of servers have one.
         fail(describe_engine_fault(error) or escape_line(error.reason))
+    except BrokenPipeError:
+        # Nobody reads any more; `jeroboam.__main__` ends it.
+        raise
     except (ValueError, OSError, KeyFileError) as error:
         fail(str(error))
 

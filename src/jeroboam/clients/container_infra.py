@@ -47,6 +47,10 @@ class ContainerInfraClient:
     def __init__(self, api: OpenStackApi) -> None:
         self._api = api
 
+    def has_sent_change(self) -> bool:
+        """Whether a request was sent that may change something."""
+        return self._api.has_sent_change()
+
     async def cluster(self, ident: str) -> ClusterView:
         """Return the cluster with that name or uuid."""
         body = await self.show_cluster(ident)
