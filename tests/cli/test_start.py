@@ -73,7 +73,16 @@ async def test_a_start_in_the_background_that_fails_says_why(tmp_path, config):
     assert done.status == 1
     assert done.err.startswith(f"jeroboam: the embedded Keystone cannot listen on {address}: Address already in use")
     assert done.err.count("\n") == 1
+    assert not (tmp_path / "state").exists()
     assert (await run(tmp_path / "state", f"up --detach --log-file - --config {config}")).status == 1
+
+
+async def test_a_start_with_a_broken_policy_makes_no_keystone(tmp_path, config):
+    (tmp_path / "policy.yaml").write_text('"cluster:nonsense": "@"\n')
+    config.write_text(f"{CONFIG}[api]\nlisten = 127.0.0.1:0\npolicy_file = {tmp_path}/policy.yaml\n")
+    done = await run(tmp_path / "state", f"up --detach --keystone-listen 127.0.0.1:0 --config {config}")
+    assert (done.status, "policy" in done.err, "Keystone" in done.out) == (1, True, False)
+    assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.slow

@@ -117,6 +117,7 @@ async def _run_service(settings: options.Settings, release: Callable[[Path], Non
         with StateFolder(settings.state) as folder:
             show_line(f"jeroboam starts: state in {settings.state}, log in {log_file or 'standard error'}")
             configure_log(settings.log_level, log_file)
+            _check_files(settings)
             engine = tasks.start("engine", _check_engine(settings, steps))
             keystone = folder.keystone(settings)
             steps.show(
@@ -140,6 +141,17 @@ async def _run_service(settings: options.Settings, release: Callable[[Path], Non
         raise ValueError(f"{error}; {format_stop(settings.state)} ends it") from error
     finally:
         await tasks.close()
+
+
+def _check_files(settings: options.Settings) -> None:
+    """Raise `ValueError` for a policy file or a file of limits that cannot be used, before a Keystone is made."""
+    if settings.api.policy_file or settings.api.limits_file:
+        # Without these files there is nothing to load it for.
+        from jeroboam.bootstrap.limits import read_limits  # noqa: PLC0415
+        from jeroboam.bootstrap.policy import check_policy  # noqa: PLC0415
+
+        check_policy(settings.api.policy_file)
+        read_limits(settings.api.limits_file)
 
 
 async def _end_start(
