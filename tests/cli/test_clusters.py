@@ -14,6 +14,7 @@ import pytest
 
 from jeroboam.cli.clusters.create import _suggest_next
 from jeroboam.cli.clusters.definition import ClusterDefinition
+from jeroboam.cli.own_command import find_program
 from jeroboam.domain.errors import Permanent
 from tests.cli.rig import Typist
 
@@ -32,7 +33,11 @@ async def test_the_life_of_a_cluster(cli, service):
     requested = "Cluster requested from template kubernetes: default-master with 1 node, default-worker with 2 nodes."
     assert shown[0] == requested
     assert shown[-1] == "CREATE_COMPLETE"
-    assert created.splitlines()[-1] == "kubectl reaches it after: jeroboam cluster kubeconfig dev"
+    program = find_program("jeroboam")
+    assert created.splitlines()[-1] == f"kubectl reaches it after: {program} cluster kubeconfig dev"
+    elsewhere = (await cli("cluster create other --state '/a folder'")).splitlines()[-1]
+    assert elsewhere == f"kubectl reaches it after: {program} cluster kubeconfig other --state '/a folder'"
+    await cli("cluster delete other")
     listed = json.loads(await cli("cluster list -o json"))
     assert [(item["name"], item["coe"], item["node_count"]) for item in listed] == [("dev", "kubernetes", 2)]
     head, row = (await cli("cluster list")).splitlines()
@@ -97,7 +102,8 @@ async def test_the_hint_after_a_swarm_works_as_it_stands(cli, tmp_path):
     bin_folder = pathlib.Path(sys.executable).parent
     process = await asyncio.create_subprocess_exec(
         *("sh", "-c", f'{hint} && ls "$DOCKER_CERT_PATH" && echo $DOCKER_HOST'),
-        env=cli.environment | {"PATH": f"{bin_folder}:{os.environ['PATH']}", "SHELL": "/bin/sh"},
+        # Another shell than that of the command: nothing there says who the user is.
+        env={"PATH": f"{bin_folder}:{os.environ['PATH']}", "SHELL": "/bin/sh", "HOME": str(tmp_path)},
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -107,9 +113,17 @@ async def test_the_hint_after_a_swarm_works_as_it_stands(cli, tmp_path):
     assert out.decode().split() == ["ca.pem", "cert.pem", "key.pem", cluster["api_address"]], err
 
 
-def test_the_hint_without_variables_logs_in_and_stops_at_a_failure(tmp_path):
-    (tmp_path / "openrc").write_text("export OS_AUTH_URL=x\n")
-    hint = _suggest_next(ClusterDefinition(name="dev", coe="swarm"), tmp_path / "openrc")
+@pytest.mark.parametrize("is_sourced", [False, True])
+def test_the_hint_logs_in_by_a_file_and_stops_at_a_failure(tmp_path, monkeypatch, is_sourced):
+    (tmp_path / "openrc").write_text("export OS_AUTH_URL=x\nexport OS_USERNAME=demo\n")
+    (tmp_path / "clouds.yaml").touch()
+    for name in [name for name in os.environ if name.startswith("OS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}")
+    if is_sourced:
+        monkeypatch.setenv("OS_AUTH_URL", "x")
+        monkeypatch.setenv("OS_USERNAME", "demo")
+    hint = _suggest_next(ClusterDefinition(name="dev", coe="swarm"), tmp_path)
     line = hint.removeprefix("docker reaches it after: ")
     script = f"openstack() {{ echo $OS_AUTH_URL >&2; return 3; }}; {line}; echo $? $DOCKER_HOST"
     done = subprocess.run(

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jeroboam.cli import app
+from jeroboam.cli.own_command import find_program
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.streams import CloseReason, StreamEnding
 from jeroboam.runtimes.fake import InjectedFault
@@ -34,7 +35,7 @@ async def test_the_life_of_a_container(cli, service):
 
 async def test_a_container_that_runs_is_not_removed_by_chance(cli):
     await cli("run --name box busybox")
-    assert await cli.refused("rm box") == "jeroboam: box: it runs; jeroboam rm --force stops it first"
+    assert await cli.refused("rm box") == f"jeroboam: box: it runs; to stop it first: {find_program('jeroboam')} rm --force box"
     assert len(json.loads(await cli("ps -o json"))) == 1
 
 

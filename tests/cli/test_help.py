@@ -75,7 +75,7 @@ def test_a_wrong_call_is_told_on_stderr_and_nothing_is_broken_over_lines(tmp_pat
     assert str(path) in done.stderr
     done = invoke("status", "--state", str(path))
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == f"jeroboam: there is no installation in {path}\n"
+    assert done.stderr == f"jeroboam: there is no installation in {path}; name its folder: --state DIR\n"
     done = invoke("clutser", "list")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "No such command 'clutser'" in done.stderr

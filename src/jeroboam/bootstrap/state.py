@@ -130,6 +130,11 @@ class StateFolder:
         """Whether an installation was ever started here."""
         return (self.path / "installation").exists()
 
+    def check_exists(self) -> None:
+        """Raise `ValueError` if no installation was ever started here."""
+        if not self.exists:
+            raise ValueError(f"there is no installation in {self.path}; name its folder: --state DIR")
+
     def installation(self) -> str:
         """Return the installation's uuid, which distinguishes its objects from those of others; created once."""
         path = self.path / "installation"

@@ -13,6 +13,7 @@ import typer
 from rich.text import Text
 
 from jeroboam.cli.help import UserCommand
+from jeroboam.cli.own_command import format_own_command
 from jeroboam.cli.session import ask_containers, do_for_all
 from jeroboam.cli.terminal import (
     Config,
@@ -264,7 +265,8 @@ def remove_containers(
     async def remove(zun: ContainerClient, ident: str) -> None:
         container = await zun.show(ident)
         if container["status"] == "Running" and not force:
-            raise ValueError(f"{container['name']}: it runs; jeroboam rm --force stops it first")
+            command = format_own_command(f"rm --force {shlex.quote(container['name'])}", state=state, config=config)
+            raise ValueError(f"{container['name']}: it runs; to stop it first: {command}")
         await zun.delete(container["uuid"], stop=force)
         while wait and (latest := await zun.find(container["uuid"])) is not None:
             _check_removal(latest)

@@ -12,8 +12,8 @@ import typer
 from jeroboam import settings as options
 from jeroboam.bootstrap.state import StateFolder, StateInUse
 from jeroboam.cli.clusters.changes import remove_contexts
-from jeroboam.cli.greeting import format_stop
 from jeroboam.cli.log import STANDARD_ERROR
+from jeroboam.cli.own_command import format_command
 from jeroboam.cli.terminal import Config, State, report_errors, show_line
 from jeroboam.kit.words import format_count
 
@@ -71,7 +71,7 @@ async def _remove_objects(settings: options.Settings) -> "Removal":
         with StateFolder(settings.state) as folder:
             return await remove(settings, folder)
     except StateInUse as error:
-        raise ValueError(f"{error}; stop it first: {format_stop(settings.state)}") from error
+        raise ValueError(f"{error}; stop it first: {format_command('stop', settings.state)}") from error
 
 
 async def _remove_images(settings: options.Settings) -> None:

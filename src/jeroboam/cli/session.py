@@ -70,7 +70,7 @@ def _ask(
         clients.append(await log_in(find_clouds(options.load(config, state=state).state)))
         return await work(clients[0])
 
-    with report_errors():
+    with report_errors(state=state, config=config):
         try:
             return asyncio.run(run())
         except KeyboardInterrupt:

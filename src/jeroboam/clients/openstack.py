@@ -62,6 +62,14 @@ class ServiceDown(Temporary):
         self.address = address
 
 
+class NoLogin(ValueError):
+    """Nothing says who the user is."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__(f"there is no installation in {state}, and neither OS_CLOUD nor OS_AUTH_URL is set")
+        self.state = state
+
+
 class BadAnswer(Permanent):
     """A server answers with something that its API does not have."""
 
@@ -208,13 +216,13 @@ def _describe_fault(error: Exception) -> str:
 def find_clouds(state: Path) -> Path | None:
     """Return the clouds.yaml to log in with: None if the environment says who the user is.
 
-    Raises `ValueError` if neither the environment nor an installation in the folder `state` says so.
+    Raises `NoLogin` if neither the environment nor an installation in the folder `state` says so.
     """
     if any(os.environ.get(name) for name in _WHO):
         return None
     clouds = state / "clouds.yaml"
     if not clouds.exists():
-        raise ValueError(f"set OS_CLOUD, or OS_AUTH_URL and so on: there is no installation in {state}")
+        raise NoLogin(state)
     return clouds
 
 
