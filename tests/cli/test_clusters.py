@@ -145,6 +145,14 @@ async def test_an_upgrade_makes_a_template_with_the_version_and_uses_it_again(cl
     assert first["cluster_template_id"] == second["cluster_template_id"]
 
 
+async def test_an_upgrade_to_the_version_that_runs_does_nothing(cli, service):
+    service.coe.version = VERSION
+    await cli("cluster create dev")
+    [before] = json.loads(await cli("cluster list -o json"))
+    assert await cli(f"cluster upgrade dev --version {VERSION}") == f"dev runs {VERSION} already; nothing was changed\n"
+    assert json.loads(await cli("cluster list -o json")) == [before]
+
+
 async def test_an_upgrade_is_not_held_back_by_the_version_that_the_cluster_was_made_with(cli):
     await cli("cluster create dev --version v1.35.4")
     await cli(f"cluster upgrade dev --version {VERSION}")
@@ -210,6 +218,7 @@ async def test_ctrl_c_ends_the_show_and_not_the_cluster(cli, service):
         ),
         ("cluster delete nope", "looking for cluster nope: Cluster nope could not be found."),
         ("cluster scale nope 2", "looking for cluster nope: Cluster nope could not be found."),
+        ("cluster upgrade nope --version 1.99", "version: a version is written as v1.36.3"),
         ("cluster upgrade nope", "say where to: --version v1.36.3, or --template NAME"),
         ("cluster kubeconfig nope", "looking for cluster nope: Cluster nope could not be found."),
         ("cluster logs nope", "there is no node nope; `jeroboam cluster nodes CLUSTER` shows the names"),
@@ -243,6 +252,10 @@ async def test_a_node_is_the_container_that_the_provider_names(cli):
         await cli(f"cluster shell --show-api {node['uuid']} ps -ef")
         == f"docker exec --interactive -- {container} ps -ef\n"
     )
+    assert (
+        await cli(f"cluster shell --show-api {node['name']} -- hostname")
+        == f"docker exec --interactive -- {container} hostname\n"
+    )
 
 
 async def test_a_node_name_of_two_clusters_has_to_be_told_apart(cli):
@@ -258,3 +271,14 @@ async def test_others_see_nothing(cli, service):
     stranger = Typist(service.environment("stranger"))
     assert json.loads(await stranger("cluster list -o json")) == []
     assert "could not be found" in await stranger.refused("cluster delete dev")
+
+
+async def test_an_engine_of_a_cluster_is_not_asked_for_nodes(cli):
+    await cli("cluster create dev --coe swarm")
+    [cluster] = json.loads(await cli("cluster list -o json"))
+    [node, *_] = json.loads(await cli("cluster nodes dev -o json"))
+    other = Typist(cli.environment | {"DOCKER_HOST": cluster["api_address"]})
+    for line in (f"cluster logs {node['name']}", f"cluster shell --cluster dev {node['name']} ls"):
+        assert await other.refused(line) == (
+            f"jeroboam: DOCKER_HOST={cluster['api_address']} is not this installation's Engine; unset DOCKER_HOST"
+        )

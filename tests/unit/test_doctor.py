@@ -219,3 +219,10 @@ def test_the_command_says_why_no_engine_answers_and_fails(folder: pathlib.Path) 
     shown = CliRunner().invoke(app, words)
     assert shown.exit_code == 1
     assert "[docker] url" in shown.output
+
+
+def test_no_finding_has_a_line_break(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    done = CliRunner().invoke(app, ["doctor", "--state", str(tmp_path)])
+    [line] = [line for line in done.stdout.splitlines() if "unset DOCKER_HOST" in line]
+    assert "\\n" not in line

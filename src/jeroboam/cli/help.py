@@ -14,6 +14,11 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 _BRACES = re.compile(r"^\{(.*)\}")
 
 
+def drop_separator(words: Sequence[str]) -> list[str]:
+    """Return the words of a command without a leading `--`, which `kubectl exec` has and some write here too."""
+    return list(words[1:] if words[:1] in (["--"], ("--",)) else words)
+
+
 class UserCommand(TyperCommand):
     """A command whose help names arguments as users type them, and no types of Python."""
 

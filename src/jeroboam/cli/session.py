@@ -39,11 +39,17 @@ def ask_containers(work: Callable[[ContainerClient], Awaitable[T]], *, state: st
 
 
 async def do_for_all(work: Callable[[str], Awaitable[None]], idents: Sequence[str]) -> None:
+    """Do the work as `try_all` does. The command ends with status 1 if it fails for one object."""
+    if not await try_all(work, idents):
+        sys.exit(1)
+
+
+async def try_all(work: Callable[[str], Awaitable[None]], idents: Sequence[str]) -> bool:
     """Do the work for one object after the other, as `docker` and `kubectl` do. An object that fails keeps none.
 
-    Each failure is one line on stderr, and the command ends with status 1 if there is one.
+    Each failure is one line on stderr. Return whether there is none.
     """
-    has_failed = False
+    is_done = True
     for ident in dict.fromkeys(idents):
         try:
             await work(ident)
@@ -52,9 +58,8 @@ async def do_for_all(work: Callable[[str], Awaitable[None]], idents: Sequence[st
             raise
         except (DriverError, ValueError) as error:
             show_failure(error)
-            has_failed = True
-    if has_failed:
-        sys.exit(1)
+            is_done = False
+    return is_done
 
 
 def _ask(

@@ -6,11 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from jeroboam.cli.clusters import requests
+from jeroboam.cli.clusters.definition import check_version
 from jeroboam.cli.clusters.kubeconfig_file import KubeconfigFile, list_kubeconfigs
 from jeroboam.cli.clusters.progress import ClusterProgress
 from jeroboam.cli.session import ask_infra, do_for_all
 from jeroboam.cli.terminal import Config, ShowApi, State, Wait, report_errors, show_api_command, show_line
 from jeroboam.clients.container_infra import ContainerInfraClient
+
+_WHOLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
 
 ClusterArgument = Annotated[str, typer.Argument(metavar="CLUSTER", help="Name or uuid.")]
 
@@ -101,9 +104,14 @@ def upgrade_cluster(
     with report_errors():
         if (version is None) == (template is None):
             raise ValueError("say where to: --version v1.36.3, or --template NAME")
+        if version is not None:
+            check_version(version)
 
     async def upgrade(infra: ContainerInfraClient) -> None:
         current = await infra.show_cluster(cluster)
+        if version is not None and _runs(current, version) and not show_api:
+            show_line(f"{current['name']} runs {version} already; nothing was changed")
+            return
         target, missing = await _choose_target(infra, current, version=version, template=template)
         if show_api:
             if missing is not None:
@@ -122,6 +130,11 @@ def upgrade_cluster(
             show_line(f"{after['name']} runs {after.get('coe_version')}")
 
     ask_infra(upgrade, state=state, config=config)
+
+
+def _runs(cluster: Mapping[str, Any], version: str) -> bool:
+    """Whether all of the cluster has that version: one whose upgrade has failed or goes on may be asked again."""
+    return cluster.get("coe_version") == version and cluster["status"] in _WHOLE
 
 
 async def _choose_target(
