@@ -59,6 +59,12 @@ def cache(tmp_path):
     return folder
 
 
+async def test_where_nothing_is_nobody_is_asked(tmp_path):
+    done = await run(tmp_path / "state", "down")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == f"jeroboam: there is no installation in {tmp_path}/state\n"
+
+
 async def remove_cache(tmp_path):
     return await run(
         tmp_path / "state", "down --yes --cache", XDG_CACHE_HOME=str(tmp_path / "cache"), HOME=str(tmp_path)
