@@ -20,7 +20,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
-        print(file=sys.stderr)
+        sys.stderr.write("\n")
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         # Python flushes once more at its end.

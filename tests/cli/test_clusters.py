@@ -228,6 +228,11 @@ async def test_what_is_refused_is_one_line(cli, line, reason):
     assert await cli.refused(line) == f"jeroboam: {reason}"
 
 
+async def test_what_the_service_refuses_names_the_cluster_as_the_user_does(cli):
+    await cli("cluster create dev")
+    assert (await cli.refused("cluster scale dev 2 --group nope")).startswith("jeroboam: scaling cluster dev: ")
+
+
 async def test_a_name_that_is_taken_is_refused(cli):
     await cli("cluster create dev --no-wait")
     assert await cli.refused("cluster create dev") == "jeroboam: name: there is a cluster dev already"
@@ -238,6 +243,7 @@ async def test_of_several_those_that_can_be_deleted_are(cli):
         await cli(f"cluster create {name}")
     done = await cli.run("cluster delete one nope two")
     assert (done.status, done.err) == (1, "jeroboam: looking for cluster nope: Cluster nope could not be found.\n")
+    assert [line for line in done.out.splitlines() if line.endswith(":")] == ["one:", "two:"]
     assert json.loads(await cli("cluster list -o json")) == []
 
 

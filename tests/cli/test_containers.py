@@ -38,7 +38,10 @@ async def test_the_life_of_a_container(cli, service):
 
 async def test_a_container_that_runs_is_not_removed_by_chance(cli):
     await cli("run --name box busybox")
-    assert await cli.refused("rm box") == f"jeroboam: box: it runs; to stop it first: {find_program('jeroboam')} rm --force box"
+    assert (
+        await cli.refused("rm box")
+        == f"jeroboam: box: it runs; to stop it first: {find_program('jeroboam')} rm --force box"
+    )
     assert len(json.loads(await cli("ps -o json"))) == 1
 
 
@@ -121,6 +124,7 @@ async def test_what_is_refused_is_one_line(cli, line, reason):
         ),
         ("run -it busybox sh", "No such option: -i; `jeroboam exec -it` has a terminal"),
         ("run --nonsense busybox", "No such option: --nonsense"),
+        ("cluster scale dev -12", "-12: a number of 0 or more is expected"),
         ("kubectl --nonsense dev", "No such option: --nonsense"),
         ("cluster shell --nonsense node", "No such option: --nonsense"),
     ],

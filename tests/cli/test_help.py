@@ -57,6 +57,8 @@ def test_commands_stand_in_sections_and_each_has_a_whole_sentence(words):
     shown = invoke(*words, "-h").stdout
     assert "More:" not in shown
     assert "..." not in shown.partition("Options:")[2], "a text that is cut"
+    narrow = CliRunner().invoke(app, [*words, "-h"], env={"COLUMNS": "60"}, prog_name="jeroboam").stdout
+    assert "..." not in narrow.partition("Options:")[2], "a text that is cut"
 
 
 def test_each_command_that_prints_a_table_has_json():

@@ -7,7 +7,6 @@ import signal
 import sys
 
 
-
 async def start(*words, **environment: str):
     kept = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
     return await asyncio.create_subprocess_exec(

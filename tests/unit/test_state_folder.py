@@ -82,7 +82,9 @@ def test_a_start_on_a_port_that_is_taken_leaves_nothing(tmp_path, option, flag):
         addresses = {"api__listen": "127.0.0.1:0", "keystone__listen": "127.0.0.1:0"}
         settings = load(None, state=str(tmp_path / "other"), **addresses | {f"{option}__listen": f"127.0.0.1:{port}"})
         with (
-            pytest.raises(ValueError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use; .* --{flag} "),
+            pytest.raises(
+                ValueError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use; .* --{flag} "
+            ),
             StateFolder(settings.state) as folder,
         ):
             folder.keystone(settings)

@@ -93,8 +93,9 @@ async def remove(
 ) -> Removal:
     """Remove all objects of the installation, then its state.
 
-    `show_removed` receives the kind, the uuid and the name of each object as soon as it is gone. The caller holds the folder's lock, so no object is created meanwhile. Raises `DriverError` if the Engine does not
-    answer. The state is kept then, so that the command can be repeated.
+    `show_removed` receives the kind, the uuid and the name of each object as soon as it is gone. The caller holds the
+    folder's lock, so no object is created meanwhile. Raises `DriverError` if the Engine does not answer. The state is
+    kept then, so that the command can be repeated.
     """
     names = await _read_names(settings)
     clusters: list[str] = []

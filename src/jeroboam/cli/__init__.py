@@ -155,7 +155,7 @@ def status(output: Output = OutputFormat.TABLE, state: State = None, config: Con
         if content[title]:
             show_line()
             rows = [[str(value or "") for value in item.values()] for item in content[title]]
-            show_table(tuple(content[title][0]), rows, title=title)
+            show_table([column.replace("_", " ") for column in content[title][0]], rows, title=title)
 
 
 def _describe_summary(summary: Any) -> dict[str, Any]:

@@ -131,7 +131,11 @@ async def _run_service(settings: options.Settings, release: Callable[[Path], Non
             async with SingleProcess(settings, folder, keystone).run(steps.show) as addresses:
                 memory = read_used_memory(filter(None, (os.getpid(), keystone.process_id)))
                 steps.show(f"memory: {memory} MiB with Keystone")
-                end = f"{format_command('stop', settings.state)} ends this process" if is_detached else "Ctrl-C ends this process"
+                end = (
+                    f"{format_command('stop', settings.state)} ends this process"
+                    if is_detached
+                    else "Ctrl-C ends this process"
+                )
                 stop_requested = catch_stop_signals()
                 show_line(format_greeting(settings.state, addresses.api, addresses.keystone, end=end))
                 notify("READY=1")

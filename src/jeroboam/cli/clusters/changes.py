@@ -34,10 +34,13 @@ def delete_cluster(
 
 async def _delete(infra: ContainerInfraClient, idents: list[str], *, wait: bool) -> None:
     async def delete(ident: str) -> None:
-        uuid = (await infra.show_cluster(ident))["uuid"]
+        cluster = await infra.show_cluster(ident)
+        uuid = cluster["uuid"]
+        if len(idents) > 1:
+            show_line(f"{cluster['name']}:")
         with ClusterProgress(infra) as progress:
             await progress.skip_past(uuid)
-            await infra.delete_cluster(uuid)
+            await infra.delete_cluster(uuid, name=ident)
             remove_contexts(uuid)
             if wait:
                 await progress.wait(uuid)
@@ -78,7 +81,7 @@ def scale_cluster(
         uuid = (await infra.show_cluster(cluster))["uuid"]
         with ClusterProgress(infra) as progress:
             await progress.skip_past(uuid)
-            await infra.resize_cluster(uuid, wish)
+            await infra.resize_cluster(uuid, wish, name=cluster)
             if wait:
                 await progress.wait(uuid)
 
@@ -122,7 +125,8 @@ def upgrade_cluster(
             target = (await infra.create_template(missing))["uuid"]
         with ClusterProgress(infra) as progress:
             await progress.skip_past(current["uuid"])
-            await infra.upgrade_cluster(current["uuid"], {"cluster_template": target, "max_batch_size": batch})
+            wish = {"cluster_template": target, "max_batch_size": batch}
+            await infra.upgrade_cluster(current["uuid"], wish, name=cluster)
             if not wait:
                 return
             after = await progress.wait(current["uuid"])
