@@ -18,7 +18,9 @@ def main() -> None:
 
             run()
         finally:
-            sys.stdout.flush()
+            # There is none where the caller has closed it.
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("\n")
         sys.exit(_INTERRUPTED)
