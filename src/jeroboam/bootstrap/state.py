@@ -23,7 +23,7 @@ from jeroboam.settings import Settings, parse_address
 
 KEY_FILE = "secrets.key"
 # A folder of an installation has at least one of these files.
-_OWN_FILES = ("installation", KEY_FILE, "seeded")
+_OWN_FILES = ("installation", KEY_FILE, "seeded", "jeroboam.db")
 # What a start may leave that was killed before there was an installation, and what a new file system has.
 _REMAINS = frozenset({"lock", "jeroboam.log", "jeroboam.log.1", "keystone", "passwords.json", "lost+found"})
 
