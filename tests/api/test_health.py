@@ -217,3 +217,20 @@ async def test_version_documents_are_the_same_for_a_browser(app, path):
     client = await plain.get(path, headers={"accept": "application/json"})
     assert (browser.status, browser.body) == (client.status, client.body)
     assert browser.headers["content-type"] == client.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("auth_uri", "reach"),
+    [
+        ("http://127.0.0.1:5000/v3", "on that machine only"),
+        ("http://localhost:5000/v3", "on that machine only"),
+        ("http://0.0.0.0:5000/v3", "with the address of that machine in place of 0.0.0.0"),
+        ("http://192.0.2.1:5000/v3", "also from elsewhere"),
+        ("https://keystone.example/v3", "also from elsewhere"),
+    ],
+)
+async def test_the_page_says_from_where_a_client_can_log_in(parts, auth_uri, reach):
+    app = create_app(replace(parts, options=replace(parts.options, auth_uri=auth_uri)))
+    text = (await Client(app, "", token=None).get("/")).body.decode()
+    assert f"With a user of your own, {reach}" in text
+    assert ("elsewhere" in text) == ("elsewhere" in reach)

@@ -14,6 +14,7 @@ import pytest
 
 from jeroboam.cli.clusters.create import _suggest_next
 from jeroboam.cli.clusters.definition import ClusterDefinition
+from jeroboam.cli.own_command import find_program
 from jeroboam.domain.errors import Permanent
 from tests.cli.rig import Typist
 
@@ -32,7 +33,11 @@ async def test_the_life_of_a_cluster(cli, service):
     requested = "Cluster requested from template kubernetes: default-master with 1 node, default-worker with 2 nodes."
     assert shown[0] == requested
     assert shown[-1] == "CREATE_COMPLETE"
-    assert created.splitlines()[-1] == "kubectl reaches it after: jeroboam cluster kubeconfig dev"
+    program = find_program("jeroboam")
+    assert created.splitlines()[-1] == f"kubectl reaches it after: {program} cluster kubeconfig dev"
+    elsewhere = (await cli("cluster create other --state '/a folder'")).splitlines()[-1]
+    assert elsewhere == f"kubectl reaches it after: {program} cluster kubeconfig other --state '/a folder'"
+    await cli("cluster delete other")
     listed = json.loads(await cli("cluster list -o json"))
     assert [(item["name"], item["coe"], item["node_count"]) for item in listed] == [("dev", "kubernetes", 2)]
     head, row = (await cli("cluster list")).splitlines()
@@ -97,7 +102,8 @@ async def test_the_hint_after_a_swarm_works_as_it_stands(cli, tmp_path):
     bin_folder = pathlib.Path(sys.executable).parent
     process = await asyncio.create_subprocess_exec(
         *("sh", "-c", f'{hint} && ls "$DOCKER_CERT_PATH" && echo $DOCKER_HOST'),
-        env=cli.environment | {"PATH": f"{bin_folder}:{os.environ['PATH']}", "SHELL": "/bin/sh"},
+        # Another shell than that of the command: nothing there says who the user is.
+        env={"PATH": f"{bin_folder}:{os.environ['PATH']}", "SHELL": "/bin/sh", "HOME": str(tmp_path)},
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -107,9 +113,17 @@ async def test_the_hint_after_a_swarm_works_as_it_stands(cli, tmp_path):
     assert out.decode().split() == ["ca.pem", "cert.pem", "key.pem", cluster["api_address"]], err
 
 
-def test_the_hint_without_variables_logs_in_and_stops_at_a_failure(tmp_path):
-    (tmp_path / "openrc").write_text("export OS_AUTH_URL=x\n")
-    hint = _suggest_next(ClusterDefinition(name="dev", coe="swarm"), tmp_path / "openrc")
+@pytest.mark.parametrize("is_sourced", [False, True])
+def test_the_hint_logs_in_by_a_file_and_stops_at_a_failure(tmp_path, monkeypatch, is_sourced):
+    (tmp_path / "openrc").write_text("export OS_AUTH_URL=x\nexport OS_USERNAME=demo\n")
+    (tmp_path / "clouds.yaml").touch()
+    for name in [name for name in os.environ if name.startswith("OS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}")
+    if is_sourced:
+        monkeypatch.setenv("OS_AUTH_URL", "x")
+        monkeypatch.setenv("OS_USERNAME", "demo")
+    hint = _suggest_next(ClusterDefinition(name="dev", coe="swarm"), tmp_path)
     line = hint.removeprefix("docker reaches it after: ")
     script = f"openstack() {{ echo $OS_AUTH_URL >&2; return 3; }}; {line}; echo $? $DOCKER_HOST"
     done = subprocess.run(
@@ -129,6 +143,14 @@ async def test_an_upgrade_makes_a_template_with_the_version_and_uses_it_again(cl
     await cli(f"cluster upgrade other --version {VERSION}")
     first, second = json.loads(await cli("cluster list -o json"))
     assert first["cluster_template_id"] == second["cluster_template_id"]
+
+
+async def test_an_upgrade_to_the_version_that_runs_does_nothing(cli, service):
+    service.coe.version = VERSION
+    await cli("cluster create dev")
+    [before] = json.loads(await cli("cluster list -o json"))
+    assert await cli(f"cluster upgrade dev --version {VERSION}") == f"dev runs {VERSION} already; nothing was changed\n"
+    assert json.loads(await cli("cluster list -o json")) == [before]
 
 
 async def test_an_upgrade_is_not_held_back_by_the_version_that_the_cluster_was_made_with(cli):
@@ -196,6 +218,7 @@ async def test_ctrl_c_ends_the_show_and_not_the_cluster(cli, service):
         ),
         ("cluster delete nope", "looking for cluster nope: Cluster nope could not be found."),
         ("cluster scale nope 2", "looking for cluster nope: Cluster nope could not be found."),
+        ("cluster upgrade nope --version 1.99", "version: a version is written as v1.36.3"),
         ("cluster upgrade nope", "say where to: --version v1.36.3, or --template NAME"),
         ("cluster kubeconfig nope", "looking for cluster nope: Cluster nope could not be found."),
         ("cluster logs nope", "there is no node nope; `jeroboam cluster nodes CLUSTER` shows the names"),
@@ -203,6 +226,11 @@ async def test_ctrl_c_ends_the_show_and_not_the_cluster(cli, service):
 )
 async def test_what_is_refused_is_one_line(cli, line, reason):
     assert await cli.refused(line) == f"jeroboam: {reason}"
+
+
+async def test_what_the_service_refuses_names_the_cluster_as_the_user_does(cli):
+    await cli("cluster create dev")
+    assert (await cli.refused("cluster scale dev 2 --group nope")).startswith("jeroboam: scaling cluster dev: ")
 
 
 async def test_a_name_that_is_taken_is_refused(cli):
@@ -215,6 +243,7 @@ async def test_of_several_those_that_can_be_deleted_are(cli):
         await cli(f"cluster create {name}")
     done = await cli.run("cluster delete one nope two")
     assert (done.status, done.err) == (1, "jeroboam: looking for cluster nope: Cluster nope could not be found.\n")
+    assert [line for line in done.out.splitlines() if line.endswith(":")] == ["one:", "two:"]
     assert json.loads(await cli("cluster list -o json")) == []
 
 
@@ -228,6 +257,10 @@ async def test_a_node_is_the_container_that_the_provider_names(cli):
     assert (
         await cli(f"cluster shell --show-api {node['uuid']} ps -ef")
         == f"docker exec --interactive -- {container} ps -ef\n"
+    )
+    assert (
+        await cli(f"cluster shell --show-api {node['name']} -- hostname")
+        == f"docker exec --interactive -- {container} hostname\n"
     )
 
 
@@ -244,3 +277,14 @@ async def test_others_see_nothing(cli, service):
     stranger = Typist(service.environment("stranger"))
     assert json.loads(await stranger("cluster list -o json")) == []
     assert "could not be found" in await stranger.refused("cluster delete dev")
+
+
+async def test_an_engine_of_a_cluster_is_not_asked_for_nodes(cli):
+    await cli("cluster create dev --coe swarm")
+    [cluster] = json.loads(await cli("cluster list -o json"))
+    [node, *_] = json.loads(await cli("cluster nodes dev -o json"))
+    other = Typist(cli.environment | {"DOCKER_HOST": cluster["api_address"]})
+    for line in (f"cluster logs {node['name']}", f"cluster shell --cluster dev {node['name']} ls"):
+        assert await other.refused(line) == (
+            f"jeroboam: DOCKER_HOST={cluster['api_address']} is not this installation's Engine; unset DOCKER_HOST"
+        )

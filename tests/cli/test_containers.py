@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jeroboam.cli import app
+from jeroboam.cli.own_command import find_program
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.streams import CloseReason, StreamEnding
 from jeroboam.runtimes.fake import InjectedFault
@@ -28,13 +29,19 @@ async def test_the_life_of_a_container(cli, service):
     assert await cli("logs box --tail 1") == "two\n"
     assert await cli("exec box sh -c 'echo $A; ls -l'") == "sh -c echo $A; ls -l"
 
+    assert await cli("exec box -- ls -l") == "ls -l"
+    assert await cli("exec box env -- ls") == "env -- ls"
+
     assert await cli("rm --force box") == "box\n"
     assert json.loads(await cli("ps -o json")) == []
 
 
 async def test_a_container_that_runs_is_not_removed_by_chance(cli):
     await cli("run --name box busybox")
-    assert await cli.refused("rm box") == "jeroboam: box: it runs; jeroboam rm --force stops it first"
+    assert (
+        await cli.refused("rm box")
+        == f"jeroboam: box: it runs; to stop it first: {find_program('jeroboam')} rm --force box"
+    )
     assert len(json.loads(await cli("ps -o json"))) == 1
 
 
@@ -49,6 +56,40 @@ async def test_of_several_those_that_can_be_removed_are(cli):
     assert [container["name"] for container in json.loads(await cli("ps -o json"))] == ["runs"]
 
 
+class Gate(asyncio.Event):
+    """Tells when so many wait at it."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.is_full = asyncio.Event()
+        self._missing = count
+
+    async def wait(self) -> bool:
+        self._missing -= 1
+        if self._missing == 0:
+            self.is_full.set()
+        return await super().wait()
+
+
+async def test_all_are_asked_to_go_before_one_is_waited_for(cli, service):
+    for name in ("one", "two"):
+        await cli(f"run --name {name} busybox")
+    gate = Gate(2)
+    for method in ("stop", "kill", "remove"):
+        service.runtime.misbehave(method, InjectedFault(gate=gate))
+    removal = asyncio.ensure_future(cli("rm --force one two"))
+    await asyncio.wait_for(gate.is_full.wait(), 30)
+    gate.set()
+    assert await removal == "one\ntwo\n"
+
+
+@pytest.mark.parametrize(("size", "mebibytes"), [("64", 64), ("64m", 64), ("1g", 1024), ("1GiB", 1024), ("1.5G", 1536)])
+async def test_a_size_of_memory_may_have_a_unit(cli, size, mebibytes):
+    await cli(f"run --name box --memory {size} busybox")
+    [shown] = json.loads(await cli("ps -o json"))
+    assert shown["memory"] in (mebibytes, str(mebibytes), f"{mebibytes}M")
+
+
 async def test_a_failure_is_told(cli, service):
     service.runtime.misbehave("create", InjectedFault(error=Permanent("no such image: nosuch")))
     done = await cli.run("run --name box nosuch")
@@ -59,6 +100,10 @@ async def test_a_failure_is_told(cli, service):
     ("line", "reason"),
     [
         ("run -e A busybox", "--env A: NAME=VALUE is expected"),
+        (
+            "run -m much busybox",
+            "--memory much: a size such as 512m, 1g or 1GiB is expected, or a number of MiB",
+        ),
         ("logs nope", "reading the logs of container nope: Container nope could not be found."),
         ("rm nope", "looking for container nope: Container nope could not be found."),
         ("exec nope ls", "running a command in container nope: Container nope could not be found."),
@@ -79,6 +124,7 @@ async def test_what_is_refused_is_one_line(cli, line, reason):
         ),
         ("run -it busybox sh", "No such option: -i; `jeroboam exec -it` has a terminal"),
         ("run --nonsense busybox", "No such option: --nonsense"),
+        ("cluster scale dev -12", "-12: a number of 0 or more is expected"),
         ("kubectl --nonsense dev", "No such option: --nonsense"),
         ("cluster shell --nonsense node", "No such option: --nonsense"),
     ],

@@ -1,11 +1,14 @@
 """`jeroboam down`: what it takes away, what it leaves, and that it says both."""
 
+import asyncio
 import fcntl
+import signal
 
 import pytest
 import yaml
 
 from jeroboam.cli.clusters.kubeconfig_file import KubeconfigFile
+from tests.cli.test_interrupts import start
 from tests.cli.test_kubeconfig import content
 from tests.cli.test_up import CONFIG, run
 from tests.fault.installation import Installation
@@ -59,6 +62,12 @@ def cache(tmp_path):
     return folder
 
 
+async def test_where_nothing_is_nobody_is_asked(tmp_path):
+    done = await run(tmp_path / "state", "down")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == f"jeroboam: there is no installation in {tmp_path}/state\n"
+
+
 async def remove_cache(tmp_path):
     return await run(
         tmp_path / "state", "down --yes --cache", XDG_CACHE_HOME=str(tmp_path / "cache"), HOME=str(tmp_path)
@@ -96,3 +105,25 @@ async def test_a_build_keeps_the_cache(tmp_path, cache):
         done = await remove_cache(tmp_path)
     assert (done.status, done.err) == (1, f"jeroboam: a build uses {cache}: end it first\n")
     assert (cache / PROGRAM / "runc").exists()
+
+
+async def test_ctrl_c_says_that_something_is_left(tmp_path):
+    state, is_asked = tmp_path / "state", asyncio.Event()
+    state.mkdir(mode=0o700)
+    (state / "installation").write_text("6b1f7f0e-7d0c-4f83-9a0b-0d3a4f1c2b5e")
+
+    async def stay_silent(reader, writer):
+        is_asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(stay_silent, "127.0.0.1", 0) as server:
+        config = tmp_path / "jeroboam.conf"
+        address = f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        config.write_text(CONFIG.replace("runtime = fake", f"runtime = docker\n[docker]\nurl = {address}"))
+        command = await start("down", "--yes", "--state", str(state), "--config", str(config))
+        await asyncio.wait_for(is_asked.wait(), 60)
+        command.send_signal(signal.SIGINT)
+        _, err = await command.communicate()
+    assert (command.returncode, err) == (130, b"jeroboam: interrupted; run it again to remove the rest\n")
+    assert (state / "installation").exists()

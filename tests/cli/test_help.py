@@ -57,6 +57,8 @@ def test_commands_stand_in_sections_and_each_has_a_whole_sentence(words):
     shown = invoke(*words, "-h").stdout
     assert "More:" not in shown
     assert "..." not in shown.partition("Options:")[2], "a text that is cut"
+    narrow = CliRunner().invoke(app, [*words, "-h"], env={"COLUMNS": "60"}, prog_name="jeroboam").stdout
+    assert "..." not in narrow.partition("Options:")[2], "a text that is cut"
 
 
 def test_each_command_that_prints_a_table_has_json():
@@ -75,7 +77,7 @@ def test_a_wrong_call_is_told_on_stderr_and_nothing_is_broken_over_lines(tmp_pat
     assert str(path) in done.stderr
     done = invoke("status", "--state", str(path))
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == f"jeroboam: there is no installation in {path}\n"
+    assert done.stderr == f"jeroboam: there is no installation in {path}; name its folder: --state DIR\n"
     done = invoke("clutser", "list")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "No such command 'clutser'" in done.stderr

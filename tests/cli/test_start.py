@@ -12,8 +12,9 @@ import sys
 
 import pytest
 
-from jeroboam.cli.greeting import StartSteps, find_program, format_greeting
+from jeroboam.cli.greeting import StartSteps, format_greeting
 from jeroboam.cli.log import LogFile, find_log_file
+from jeroboam.cli.own_command import find_program, format_command
 from jeroboam.cli.systemd import notify
 from jeroboam.settings import default_state
 from tests.cli.test_help import invoke
@@ -74,7 +75,16 @@ async def test_a_start_in_the_background_that_fails_says_why(tmp_path, config):
     assert done.status == 1
     assert done.err.startswith(f"jeroboam: the embedded Keystone cannot listen on {address}: Address already in use")
     assert done.err.count("\n") == 1
+    assert not (tmp_path / "state").exists()
     assert (await run(tmp_path / "state", f"up --detach --log-file - --config {config}")).status == 1
+
+
+async def test_a_start_with_a_broken_policy_makes_no_keystone(tmp_path, config):
+    (tmp_path / "policy.yaml").write_text('"cluster:nonsense": "@"\n')
+    config.write_text(f"{CONFIG}[api]\nlisten = 127.0.0.1:0\npolicy_file = {tmp_path}/policy.yaml\n")
+    done = await run(tmp_path / "state", f"up --detach --keystone-listen 127.0.0.1:0 --config {config}")
+    assert (done.status, "policy" in done.err, "Keystone" in done.out) == (1, True, False)
+    assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.slow
@@ -177,6 +187,14 @@ def test_a_program_that_is_not_on_the_path_has_its_full_path(monkeypatch):
     assert find_program("no-such-program") == "no-such-program"
 
 
+def test_a_command_that_is_printed_names_its_installation(monkeypatch):
+    monkeypatch.setenv("PATH", str(pathlib.Path(sys.executable).parent))
+    state, config = pathlib.Path("/a folder"), pathlib.Path("/etc/j.conf")
+    assert format_command("up", state, config=config) == "jeroboam up --state '/a folder' --config /etc/j.conf"
+    assert format_command("run", state, "busybox ls") == "jeroboam run --state '/a folder' busybox ls"
+    assert format_command("up", default_state()) == "jeroboam up"
+
+
 def test_lines_of_the_greeting_are_for_pasting(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     monkeypatch.setenv("PATH", str(pathlib.Path(sys.executable).parent))
@@ -184,6 +202,9 @@ def test_lines_of_the_greeting_are_for_pasting(capsys, monkeypatch):
     assert "  source '/a folder/openrc'\n" in text
     assert "  jeroboam cluster create dev --state '/a folder'\n" in text
     assert "  jeroboam cluster create dev\n" in format_greeting(default_state(), "", "", end="")
+
+    names = [line.split("--name ")[1].split()[0] for line in text.splitlines() if "--name " in line]
+    assert len(set(names)) == len(names) == 2, "both blocks may be pasted"
 
     class Clock:
         def monotonic(self) -> float:

@@ -4,11 +4,13 @@ import asyncio
 import json
 import os
 import pathlib
+import re
 import socket
 import sys
 
 import pytest
 
+from jeroboam.cli.own_command import find_program
 from tests.cli.rig import Done
 from tests.fault.installation import Installation
 
@@ -62,12 +64,13 @@ async def test_the_member_of_this_machine_and_a_service_that_goes_down(installat
     assert up["containers"][0]["uuid"] in text.out
 
     assert await installation.stop() == 0
+    start = f"{find_program('jeroboam')} up --state {state}"
     for line in ("ps", "cluster create dev"):
         done = await run(state, line)
-        down = f"service: down: nothing answers at http://{installation.ports[1]}; start it with: jeroboam up"
+        down = f"service: down: nothing answers at http://{installation.ports[1]}; start it with: {start}"
         assert (done.status, done.out, done.err) == (1, "", f"jeroboam: {down}\n")
     text = await run(state, "status")
-    assert text.out.splitlines()[0] == "service: down (start it with: jeroboam up)"
+    assert text.out.splitlines()[0] == f"service: down (start it with: {start})"
     assert (await run(state, "status -o json")).json()["service"]["process"] is None
 
 
@@ -76,7 +79,13 @@ async def test_without_an_installation_and_without_os_variables_a_line_says_so(t
     assert done.status == 1
     assert done.out == ""
     assert done.err.count("\n") == 1
-    assert done.err.startswith("jeroboam: set OS_CLOUD, or OS_AUTH_URL and so on: there is no installation in ")
+    assert re.match(r"jeroboam: there is no installation in .+; start one with: .*jeroboam up --state ", done.err)
+    assert "OS_CLOUD" in done.err
+
+
+async def test_what_needs_the_installation_names_the_option_for_its_folder(tmp_path):
+    done = await run(tmp_path, "status")
+    assert done.err == f"jeroboam: there is no installation in {tmp_path}; name its folder: --state DIR\n"
 
 
 async def test_another_cloud_that_is_down_is_not_for_us_to_start(tmp_path):

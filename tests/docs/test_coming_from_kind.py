@@ -19,6 +19,7 @@ _FACTS = (
     (re.compile(r"\d+\.\d+\.\d+\.\d+"), "ADDRESS"),
     (re.compile(r"\bv1\.36\.3$|1\.0-fake"), "VERSION"),
     (re.compile(r"/\S+/(kube)?config$"), "FILE"),
+    (re.compile(r"/\S+/bin/jeroboam"), "jeroboam"),
     (re.compile(r" +"), " "),
 )
 

@@ -251,7 +251,7 @@ def test_values_are_shown_with_their_sources(config: pathlib.Path, monkeypatch: 
 
 def test_the_check_has_a_line_for_each_fault_also_of_files_and_drivers(config: pathlib.Path) -> None:
     policy, limits = config.with_name("policy.yaml"), config.with_name("limits.yaml")
-    policy.write_text('"cluster:creat": "role:admin"\n"cluster:get": "role:"\n"cluster:delete": "admin"\n')
+    policy.write_text('"cluster:creat": "role:admin"\n"cluster:get": "role:reader"\n"cluster:delete": "admin"\n')
     limits.write_text("limits: [{name: a, max_nodes: 3}]")
     config.write_text(
         f"[api]\npolicy_file = {policy}\nlimits_file = {limits}\nmax_limt = 1\n"

@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 
 import aiodocker
 import pytest
@@ -135,7 +136,20 @@ async def test_an_engine_that_speaks_tls_only(path: pathlib.Path) -> None:
     async with serve_engine(path, "Client sent an HTTP request to an HTTPS server.\n", status=400) as url:
         with pytest.raises(EngineAddressInvalid) as raised:
             await read(url)
-    assert "speaks TLS only.\nSet DOCKER_TLS_VERIFY=1" in str(describe_engine_fault(raised.value, ANN))
+    assert "speaks TLS only.\nName its socket: [docker] url" in str(describe_engine_fault(raised.value, ANN))
+    user = replace(ANN, docker_host=url)
+    line = str(describe_engine_fault(raised.value, user))
+    assert line.startswith(f"DOCKER_HOST={url} is not this installation's Engine; unset DOCKER_HOST")
+    assert "\n" not in line
+
+
+async def test_any_call_to_an_engine_of_a_cluster_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://172.18.0.2:2376")
+    with pytest.raises(EngineAddressInvalid) as raised, translate_errors("saving busybox"):
+        raise aiodocker.DockerError(400, "Client sent an HTTP request to an HTTPS server.\n")
+    assert "\n" not in raised.value.reason
+    line = str(describe_engine_fault(raised.value, UserContext.read()))
+    assert line.startswith("DOCKER_HOST=tcp://172.18.0.2:2376 is not this installation's Engine; unset DOCKER_HOST")
 
 
 async def test_an_engine_that_hangs(path: pathlib.Path) -> None:

@@ -243,3 +243,10 @@ async def test_checks_that_take_long_are_no_difference_of_clocks(folder):
     assert finding.subject == "clock"
     assert late
     assert "apart" not in finding.message
+
+
+def test_no_finding_has_a_line_break(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    done = CliRunner().invoke(app, ["doctor", "--state", str(tmp_path)])
+    [line] = [line for line in done.stdout.splitlines() if "unset DOCKER_HOST" in line]
+    assert "\\n" not in line

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from functools import cache
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
 from string import Template
+from urllib.parse import urlsplit
 
 from jeroboam.api import openapi
 from jeroboam.api.call import Answer, Family
@@ -42,8 +44,8 @@ pre { background: #f4f4f4; padding: .8rem; overflow-x: auto; }
 <p>State: $state</p>
 <h2>Point a client here</h2>
 <p>The clients of OpenStack find this service in the catalogue of its Keystone, <code>$auth_uri</code>. On the machine
-of the service, <code>jeroboam up</code> prints where the files <code>clouds.yaml</code> and <code>openrc</code> are;
-from elsewhere:</p>
+of the service, <code>jeroboam up</code> prints the line that reads the file <code>openrc</code>, with the variables of
+the user demo; <code>clouds.yaml</code> is in the same folder. With a user of your own, $reach:</p>
 <pre>
 export OS_AUTH_URL=$auth_uri
 export OS_USERNAME=USER OS_PASSWORD=PASSWORD OS_PROJECT_NAME=PROJECT
@@ -88,9 +90,25 @@ def render_front_page(head: RequestHead, families: Iterable[Family], *, auth_uri
         version=escape(read_version()),
         state=state,
         auth_uri=escape(auth_uri),
+        reach=_describe_reach(auth_uri),
         families="\n".join(_render_family(head, family) for family in families),
     )
     return Answer(body=page.encode(), media_type="text/html; charset=utf-8", headers=_HEADERS)
+
+
+def _describe_reach(auth_uri: str) -> str:
+    """Return from where clients can log in, as far as the address says so."""
+    host = urlsplit(auth_uri).hostname or ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        is_local, is_any = host == "localhost", False
+    else:
+        is_local, is_any = address.is_loopback, address.is_unspecified
+    if is_local:
+        options = "<code>[keystone] listen</code> and <code>[api] listen</code>"
+        return f"on that machine only (the options {options} open the service to others)"
+    return f"with the address of that machine in place of {escape(host)}" if is_any else "also from elsewhere"
 
 
 def _render_family(head: RequestHead, family: Family) -> str:

@@ -130,6 +130,8 @@ def _find_broken_token(token: str) -> str | None:
     kind, colon, value = token.partition(":")
     if not colon:
         return f"{token!r} is no check; checks are role:NAME, rule:NAME and ATTRIBUTE:VALUE"
+    if not value:
+        return f"{token!r} has nothing after its colon, where the value stands with no space before it"
     if kind in _REMOTE_KINDS:
         return f"{token!r} asks another service at each request, which is not supported"
     if kind not in _KINDS and not _is_literal(kind):

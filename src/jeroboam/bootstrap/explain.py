@@ -95,8 +95,7 @@ async def explain(settings: Settings, user: str, action: str, target: str | None
 
 def _connect_keystone(settings: Settings) -> KeystoneAdmin:
     folder = StateFolder(settings.state)
-    if not folder.exists:
-        raise ValueError(f"there is no installation in {settings.state}")
+    folder.check_exists()
     url = folder.addresses().get("keystone")
     if url is None:
         raise ValueError("the service has not been started yet: its Keystone knows no users")

@@ -22,8 +22,7 @@ async def load_images(settings: Settings, cluster: str, images: Sequence[str]) -
     Raises `ValueError` for an unknown cluster or one that cannot take images, and `Permanent` as `copy_images` does.
     """
     folder = StateFolder(settings.state)
-    if not folder.exists:
-        raise ValueError(f"there is no installation in {settings.state}")
+    folder.check_exists()
     uuid = await _find_cluster(settings, cluster)
     docker = connect(settings.docker_url)
     try:

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import socket
 import stat
 import uuid
@@ -22,7 +23,9 @@ from jeroboam.settings import Settings, parse_address
 
 KEY_FILE = "secrets.key"
 # A folder of an installation has at least one of these files.
-_OWN_FILES = ("installation", KEY_FILE)
+_OWN_FILES = ("installation", KEY_FILE, "seeded", "jeroboam.db")
+# What a start may leave that was killed before there was an installation, and what a new file system has.
+_REMAINS = frozenset({"lock", "jeroboam.log", "jeroboam.log.1", "keystone", "passwords.json", "lost+found"})
 
 
 class StateInUse(Exception):
@@ -41,10 +44,13 @@ class StateFolder:
         self._lock: int | None = None
         self._mask: int | None = None
         self._is_new = False
+        self._is_empty = False
 
     def __enter__(self) -> Self:
         self._is_new = not self.path.exists()
+        self._check_owner()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._is_empty = not any(self.path.iterdir())
         self._close_folder()
         self._close_files()
         self._mask = os.umask(0o077)
@@ -64,11 +70,20 @@ class StateFolder:
             os.umask(self._mask)
         if self._lock is None:
             return
-        if self._is_new and self.path.exists() and [path.name for path in self.path.iterdir()] == ["lock"]:
-            # Nothing was started: a folder that would only be in the way of the next try.
-            (self.path / "lock").unlink()
-            self.path.rmdir()
+        if self._is_empty and self.path.exists() and not self.exists:
+            self._remove_content()
         os.close(self._lock)
+
+    def _remove_content(self) -> None:
+        """Remove what a start has made that failed before there was an installation."""
+        for path in self.path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        if self._is_new:
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
 
     def find_process(self) -> str | None:
         """Return the id of the process that holds the lock; None if nobody does."""
@@ -84,6 +99,17 @@ class StateFolder:
             os.close(lock)
         return None
 
+    def _check_owner(self) -> None:
+        """Raise `ValueError` for a folder with files that are not the service's: `down` removes the whole folder."""
+        if not self.path.exists() or any((self.path / name).exists() for name in _OWN_FILES):
+            return
+        others = sorted(path.name for path in self.path.iterdir() if path.name not in _REMAINS)
+        if others:
+            raise ValueError(
+                f"{self.path} is not the service's: it holds {others[0]}, and no installation; "
+                "name a folder that is new or empty: --state DIR"
+            )
+
     def _close_folder(self) -> None:
         """Make an existing folder private. Raises `ValueError` if the folder may not be ours."""
         status = self.path.stat()
@@ -91,11 +117,6 @@ class StateFolder:
             return
         if status.st_uid != os.geteuid():
             raise ValueError(f"{self.path} belongs to another user and is open to others: name a folder of your own")
-        if any(self.path.iterdir()) and not any((self.path / name).exists() for name in _OWN_FILES):
-            raise ValueError(
-                f"{self.path} is open to other users and holds files that are no installation's: "
-                f"name another folder, or run chmod 700 {self.path}"
-            )
         self.path.chmod(0o700)
 
     def _close_files(self) -> None:
@@ -108,6 +129,11 @@ class StateFolder:
     def exists(self) -> bool:
         """Whether an installation was ever started here."""
         return (self.path / "installation").exists()
+
+    def check_exists(self) -> None:
+        """Raise `ValueError` if no installation was ever started here."""
+        if not self.exists:
+            raise ValueError(f"there is no installation in {self.path}; name its folder: --state DIR")
 
     def installation(self) -> str:
         """Return the installation's uuid, which distinguishes its objects from those of others; created once."""
@@ -162,9 +188,9 @@ class StateFolder:
 def _check_addresses(settings: Settings) -> None:
     """Raise `ValueError` for the first address that is not available. Both are taken at once, and released."""
     with contextlib.ExitStack() as stack:
-        for name, text, option in (
-            ("", settings.api.listen, "[api] listen"),
-            ("the embedded Keystone ", settings.keystone.listen, "[keystone] listen"),
+        for name, text, option, flag in (
+            ("", settings.api.listen, "[api] listen", "--listen"),
+            ("the embedded Keystone ", settings.keystone.listen, "[keystone] listen", "--keystone-listen"),
         ):
             host, port = parse_address(text, option)
             try:
@@ -172,7 +198,8 @@ def _check_addresses(settings: Settings) -> None:
             except OSError as error:
                 # The library appends the address in brackets.
                 reason = (error.strerror or str(error)).partition(" (while")[0]
-                raise ValueError(f"{name}cannot listen on {host}:{port}: {reason}") from error
+                hint = f"name another address with {flag} ADDRESS:PORT"
+                raise ValueError(f"{name}cannot listen on {host}:{port}: {reason}; {hint}") from error
 
 
 def build_clouds(auth_url: str, passwords: KeystonePasswords) -> str:

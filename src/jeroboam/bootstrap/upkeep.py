@@ -6,7 +6,7 @@ Engine. Rows in a PostgreSQL of the operator's stay there. Neighbours: `cli`; `s
 
 import asyncio
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from jeroboam.bootstrap import drivers
@@ -88,11 +88,14 @@ async def read_summary(settings: Settings) -> InstallationSummary:
     )
 
 
-async def remove(settings: Settings, folder: StateFolder) -> Removal:
+async def remove(
+    settings: Settings, folder: StateFolder, show_removed: Callable[[str, str, str], None] = lambda *_: None
+) -> Removal:
     """Remove all objects of the installation, then its state.
 
-    The caller holds the folder's lock, so no object is created meanwhile. Raises `DriverError` if the Engine does not
-    answer. The state is kept then, so that the command can be repeated.
+    `show_removed` receives the kind, the uuid and the name of each object as soon as it is gone. The caller holds the
+    folder's lock, so no object is created meanwhile. Raises `DriverError` if the Engine does not answer. The state is
+    kept then, so that the command can be repeated.
     """
     names = await _read_names(settings)
     clusters: list[str] = []
@@ -102,6 +105,7 @@ async def remove(settings: Settings, folder: StateFolder) -> Removal:
             for uuid in await provider.list_owned():
                 await provider.destroy(uuid)
                 clusters.append(uuid)
+                show_removed("cluster", uuid, names.clusters.get(uuid, ""))
         finally:
             await provider.close()
     runtime = drivers.make_runtime(settings, folder.installation())
@@ -109,6 +113,7 @@ async def remove(settings: Settings, folder: StateFolder) -> Removal:
         for container in await runtime.list_owned():
             await runtime.remove(container.uuid, force=True)
             containers.append(container.uuid)
+            show_removed("container", container.uuid, names.containers.get(container.uuid, ""))
         if isinstance(runtime, SupportsCleanup):
             # Shared objects of the removed containers are removed too.
             await runtime.tidy()

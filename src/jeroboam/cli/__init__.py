@@ -22,6 +22,7 @@ from jeroboam.cli import containers, doctor, down, own_clusters, setup, systemd,
 from jeroboam.cli.clusters import changes, create, kubeconfig, lists, nodes
 from jeroboam.cli.help import CONTEXT, UserCommand, build_group
 from jeroboam.cli.node_images import images
+from jeroboam.cli.own_command import format_command
 from jeroboam.cli.terminal import (
     Config,
     Output,
@@ -140,21 +141,21 @@ def status(output: Output = OutputFormat.TABLE, state: State = None, config: Con
         from jeroboam.bootstrap.upkeep import read_summary  # noqa: PLC0415
 
         folder = StateFolder(settings.state)
-        if not folder.exists:
-            raise ValueError(f"there is no installation in {settings.state}")
+        folder.check_exists()
         process = folder.find_process()
         service = {"status": "down" if process is None else "up", "process": process, **folder.addresses()}
         content = {"service": service, **_describe_summary(asyncio.run(read_summary(settings)))}
     if output is OutputFormat.JSON:
         show_json(content)
         return
-    where = "start it with: jeroboam up" if process is None else f"process {process}, {service.get('api', '')}"
+    start = f"start it with: {format_command('up', settings.state, config=config)}"
+    where = start if process is None else f"process {process}, {service.get('api', '')}"
     show_line(f"service: {service['status']} ({where})")
     for title in ("clusters", "containers", "hosts", "processes"):
         if content[title]:
             show_line()
             rows = [[str(value or "") for value in item.values()] for item in content[title]]
-            show_table(tuple(content[title][0]), rows, title=title)
+            show_table([column.replace("_", " ") for column in content[title][0]], rows, title=title)
 
 
 def _describe_summary(summary: Any) -> dict[str, Any]:

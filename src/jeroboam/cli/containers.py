@@ -3,6 +3,7 @@
 Neighbours: `jeroboam.clients.container`, which sends the requests.
 """
 
+import re
 import shlex
 import sys
 from functools import partial
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.status import Status
 from rich.text import Text
 
-from jeroboam.cli.help import UserCommand
-from jeroboam.cli.session import ask_containers, do_for_all
+from jeroboam.cli.help import UserCommand, drop_separator
+from jeroboam.cli.own_command import format_own_command
+from jeroboam.cli.session import ask_containers, try_all
 from jeroboam.cli.terminal import (
     Config,
     Output,
@@ -37,6 +40,9 @@ from jeroboam.kit.controls import escape_controls
 LOOK_SECONDS = 0.2
 _BEGINNING = frozenset({"Creating", "Created", "Restarting", "Rebuilding"})
 _FAILED = frozenset({"Error", "Dead"})
+
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?) *(?:([kmgt])i?)?b?")
+_UNIT_OCTETS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 ContainerArgument = Annotated[str, typer.Argument(metavar="CONTAINER", help="Name or uuid.")]
 
@@ -71,7 +77,9 @@ def run_container(
     words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND", help="In place of the image's own.")] = None,
     name: Annotated[str | None, typer.Option(help="One is made up without it.", metavar="NAME")] = None,
     cpu: Annotated[float | None, typer.Option(help="Cores.", min=0, metavar="CORES")] = None,
-    memory: Annotated[int | None, typer.Option("--memory", "-m", help="Memory.", min=1, metavar="MIB")] = None,
+    memory: Annotated[
+        str | None, typer.Option("--memory", "-m", help="As 512m or 1g; MiB without a unit.", metavar="SIZE")
+    ] = None,
     env: Annotated[list[str] | None, typer.Option("--env", "-e", help="Again for more.", metavar="NAME=VALUE")] = None,
     workdir: Annotated[
         str | None, typer.Option("--workdir", "-w", help="Folder that it starts in.", metavar="DIR")
@@ -95,7 +103,7 @@ def run_container(
             "image": image,
             "command": words or None,
             "cpu": cpu,
-            "memory": memory,
+            "memory": None if memory is None else parse_memory(memory),
             "environment": _split_pairs(env or []) or None,
             "workdir": workdir,
             "restart_policy": {"Name": restart} if restart else None,
@@ -107,6 +115,16 @@ def run_container(
         return
     container = ask_containers(lambda zun: _run(zun, wish, wait=wait), state=state, config=config)
     show_line(f"{container['uuid']}  {container['name']}")
+
+
+def parse_memory(text: str) -> int:
+    """Return a size in MiB: `512`, `512m`, `1g`, `1GiB`, as `docker` reads them. Raises `ValueError`."""
+    match = _MEMORY.fullmatch(text.strip().lower())
+    octets = 0 if match is None else float(match[1]) * _UNIT_OCTETS[match[2] or "m"]
+    size = int(octets // _UNIT_OCTETS["m"])
+    if size < 1:
+        raise ValueError(f"--memory {text}: a size such as 512m, 1g or 1GiB is expected, or a number of MiB")
+    return size
 
 
 def _split_pairs(pairs: list[str]) -> dict[str, str]:
@@ -217,6 +235,7 @@ def execute_in_container(
 
     Its exit status is ours. Without -i it has five seconds. Options come before CONTAINER.
     """
+    words = drop_separator(words)
     if show_api:
         flags = ["--interactive"] if interactive or terminal else []
         show_api_command(["appcontainer", "exec", *flags, container, *words])
@@ -261,17 +280,38 @@ def remove_containers(
         show_api_command(["appcontainer", "delete", *(["--stop"] if force else []), *containers])
         return
 
-    async def remove(zun: ContainerClient, ident: str) -> None:
+    async def ask(zun: ContainerClient, ident: str) -> None:
         container = await zun.show(ident)
         if container["status"] == "Running" and not force:
-            raise ValueError(f"{container['name']}: it runs; jeroboam rm --force stops it first")
+            command = format_own_command(f"rm --force {shlex.quote(container['name'])}", state=state, config=config)
+            raise ValueError(f"{container['name']}: it runs; to stop it first: {command}")
         await zun.delete(container["uuid"], stop=force)
-        while wait and (latest := await zun.find(container["uuid"])) is not None:
+        if wait:
+            leaving[container["uuid"]] = container["name"]
+        else:
+            show_line(container["name"])
+
+    async def remove(zun: ContainerClient) -> None:
+        has_failed = not await try_all(partial(ask, zun), containers)
+        with console.status("") as display:
+            has_failed |= not await try_all(partial(_wait_for_removal, zun, leaving, display), list(leaving))
+        if has_failed:
+            sys.exit(1)
+
+    leaving: dict[str, str] = {}
+    ask_containers(remove, state=state, config=config)
+
+
+async def _wait_for_removal(zun: ContainerClient, leaving: dict[str, str], display: Status, uuid: str) -> None:
+    """Wait until the container is gone, and show its name. `leaving` has the names by uuid, and loses this one."""
+    try:
+        while (latest := await zun.find(uuid)) is not None:
+            display.update(Text(escape_controls(f"waiting until {', '.join(leaving.values())} have stopped")))
             _check_removal(latest)
             await SystemClock().sleep(LOOK_SECONDS)
-        show_line(container["name"])
-
-    ask_containers(lambda zun: do_for_all(partial(remove, zun), containers), state=state, config=config)
+        show_line(leaving[uuid])
+    finally:
+        del leaving[uuid]
 
 
 def _check_removal(container: dict[str, Any]) -> None:

@@ -32,6 +32,9 @@ def doctor(output: Output = OutputFormat.TABLE, state: State = None, config: Con
         if output is OutputFormat.JSON:
             show_json([dict(zip(("severity", "subject", "message"), row, strict=True)) for row in rows])
         else:
-            marks = [(Text(mark, _STYLES[mark]), subject, message) for mark, subject, message in rows]
+            marks = [
+                (Text(mark, _STYLES[mark]), subject, message.strip().replace("\n", " "))
+                for mark, subject, message in rows
+            ]
             show_table(("", "what", "finding"), marks)
         sys.exit(1 if any(finding.severity is Severity.PROBLEM for finding in findings) else 0)

@@ -12,10 +12,12 @@ import typer
 from jeroboam import settings as options
 from jeroboam.bootstrap.state import StateFolder, StateInUse
 from jeroboam.cli.clusters.changes import remove_contexts
-from jeroboam.cli.greeting import format_stop
 from jeroboam.cli.log import STANDARD_ERROR
-from jeroboam.cli.terminal import Config, State, report_errors, show_line
+from jeroboam.cli.own_command import format_command
+from jeroboam.cli.terminal import Config, State, fail, report_errors, show_line
 from jeroboam.kit.words import format_count
+
+_INTERRUPTED = 130
 
 if TYPE_CHECKING:
     from jeroboam.bootstrap.upkeep import Removal
@@ -34,27 +36,29 @@ def remove_installation(
     """
     with report_errors():
         settings = options.load(config, state=state)
+        has_installation = StateFolder(settings.state).exists
+        if not (has_installation or images or cache):
+            raise ValueError(f"there is no installation in {settings.state}")
         if not yes:
             also = [text for text, is_wanted in (("node images", images), ("the cache", cache)) if is_wanted]
-            subject = " and ".join([f"everything of the installation in {settings.state}", *also])
+            own = [f"everything of the installation in {settings.state}"] if has_installation else []
+            subject = " and ".join([*own, *also])
             typer.confirm(f"Remove {subject}?", abort=True)
-        if StateFolder(settings.state).exists:
-            _remove_state(settings)
-        elif images or cache:
-            show_line(f"there is no installation in {settings.state}")
-        else:
-            raise ValueError(f"there is no installation in {settings.state}")
-        if images:
-            asyncio.run(_remove_images(settings))
-        if cache:
-            _remove_cache(settings)
+        try:
+            if has_installation:
+                _remove_state(settings)
+            else:
+                show_line(f"there is no installation in {settings.state}")
+            if images:
+                asyncio.run(_remove_images(settings))
+            if cache:
+                _remove_cache(settings)
+        except KeyboardInterrupt:
+            fail("interrupted; run it again to remove the rest", status=_INTERRUPTED)
 
 
 def _remove_state(settings: options.Settings) -> None:
     removed = asyncio.run(_remove_objects(settings))
-    for kind, names in (("cluster", removed.clusters), ("container", removed.containers)):
-        for uuid, name in names.items():
-            show_line(f"removed {kind} {f'{name} ({uuid})' if name else uuid}")
     for uuid in removed.known_clusters:
         remove_contexts(uuid)
     counts = f"{format_count(len(removed.clusters), 'cluster')}, {format_count(len(removed.containers), 'container')}"
@@ -69,9 +73,13 @@ async def _remove_objects(settings: options.Settings) -> "Removal":
 
     try:
         with StateFolder(settings.state) as folder:
-            return await remove(settings, folder)
+            return await remove(settings, folder, _show_removed)
     except StateInUse as error:
-        raise ValueError(f"{error}; stop it first: {format_stop(settings.state)}") from error
+        raise ValueError(f"{error}; stop it first: {format_command('stop', settings.state)}") from error
+
+
+def _show_removed(kind: str, uuid: str, name: str) -> None:
+    show_line(f"removed {kind} {f'{name} ({uuid})' if name else uuid}")
 
 
 async def _remove_images(settings: options.Settings) -> None:

@@ -83,6 +83,11 @@ def describe_engine_fault(error: DriverError, user: UserContext | None = None) -
     return None
 
 
+def describe_other_engine(docker_host: str) -> str:
+    """Return what to do about a DOCKER_HOST that names another Engine than this machine's."""
+    return f"DOCKER_HOST={docker_host} is not this installation's Engine; unset DOCKER_HOST"
+
+
 def _describe_denied(address: str, user: UserContext) -> str:
     what = f"permission denied on {_show(address)}: the user {user.name} may not use the Docker Engine"
     if user.members is not None and user.name in user.members and GROUP not in user.groups:
@@ -111,9 +116,12 @@ def _describe_stopped(error: EngineUnreachable, user: UserContext) -> str:
 
 
 def _describe_address(error: EngineAddressInvalid, user: UserContext) -> str:
+    if error.has_tls and _is_named(error.address, user):
+        # `openstack coe cluster config` sets it for a Swarm.
+        return f"{describe_other_engine(user.docker_host)} (it speaks TLS, as a cluster's does)"
     if error.has_tls:
         what = f"the Docker Engine at {error.address} speaks TLS only"
-        return f"{what}.\nSet DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH, as for the command docker"
+        return f"{what}.\nName its socket: [docker] url; or set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH"
     source = "DOCKER_HOST" if _is_named(error.address, user) else "[docker] url, DOCKER_HOST or the context of `docker`"
     what = f"{error.address or 'what is configured'} is not the address of a Docker Engine"
     return f"{what}.\nCorrect {source}; it looks like unix:///var/run/docker.sock or tcp://HOST:2375"

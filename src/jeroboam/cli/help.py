@@ -11,11 +11,32 @@ from typer.core import TyperCommand, TyperGroup
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 """Settings that commands inherit from the one above them."""
+_NO_LIMIT = 1000
+"""Characters of a sentence: on a narrow terminal it has several lines, and is not cut."""
+_NEGATIVE = re.compile(r"-\d+")
 _BRACES = re.compile(r"^\{(.*)\}")
+
+
+def drop_separator(words: Sequence[str]) -> list[str]:
+    """Return the words of a command without a leading `--`, which `kubectl exec` has and some write here too."""
+    return list(words[1:] if words[:1] in (["--"], ("--",)) else words)
 
 
 class UserCommand(TyperCommand):
     """A command whose help names arguments as users type them, and no types of Python."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of the command line."""
+        words = tuple(args)
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            # Typer has click inside under a private name, so the class of the error cannot be imported.
+            name = getattr(error, "option_name", None) or ""
+            if _NEGATIVE.fullmatch(name) and hasattr(error, "possibilities"):
+                negative = next((word for word in words if word.startswith(name)), name)
+                error.message, error.possibilities = f"{negative}: a number of 0 or more is expected", []  # type: ignore[attr-defined]
+            raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the parts of the line `Usage:`."""
@@ -56,9 +77,8 @@ class SectionedGroup(TyperGroup):
             commands = [(name.ljust(width), self.get_command(ctx, name)) for name in members]
             if commands:
                 with formatter.section(title):
-                    limit = formatter.width - 6 - width
                     formatter.write_dl(
-                        [(name, command.get_short_help_str(limit)) for name, command in commands if command]
+                        [(name, command.get_short_help_str(_NO_LIMIT)) for name, command in commands if command]
                     )
 
 

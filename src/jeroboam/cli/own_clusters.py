@@ -51,7 +51,7 @@ def check_cluster(
     Exit status 1 when a check fails. All is done in a namespace of its own, which is removed at the end; what
     users run is left alone.
     """
-    with report_errors():
+    with report_errors(state=state, config=config):
         from jeroboam.bootstrap.own_clusters import check  # noqa: PLC0415
 
         settings = options.load(config, state=state)
@@ -127,7 +127,7 @@ def kubectl(
     You are the cluster's user. Options of ours come before CLUSTER.
     The certificate that it shows is made for this one call and lies on no disk.
     """
-    with report_errors():
+    with report_errors(state=state, config=config):
         from jeroboam.bootstrap.own_clusters import kubectl_for  # noqa: PLC0415
 
         settings = options.load(config, state=state)

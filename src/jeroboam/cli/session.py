@@ -18,7 +18,7 @@ from jeroboam.clients.container_infra import ContainerInfraClient
 from jeroboam.clients.openstack import ServiceDown, find_clouds
 from jeroboam.domain.errors import DriverError
 
-C = TypeVar("C")
+C = TypeVar("C", ContainerInfraClient, ContainerClient)
 T = TypeVar("T")
 
 _INTERRUPTED = 130
@@ -39,11 +39,17 @@ def ask_containers(work: Callable[[ContainerClient], Awaitable[T]], *, state: st
 
 
 async def do_for_all(work: Callable[[str], Awaitable[None]], idents: Sequence[str]) -> None:
+    """Do the work as `try_all` does. The command ends with status 1 if it fails for one object."""
+    if not await try_all(work, idents):
+        sys.exit(1)
+
+
+async def try_all(work: Callable[[str], Awaitable[None]], idents: Sequence[str]) -> bool:
     """Do the work for one object after the other, as `docker` and `kubectl` do. An object that fails keeps none.
 
-    Each failure is one line on stderr, and the command ends with status 1 if there is one.
+    Each failure is one line on stderr. Return whether there is none.
     """
-    has_failed = False
+    is_done = True
     for ident in dict.fromkeys(idents):
         try:
             await work(ident)
@@ -52,9 +58,8 @@ async def do_for_all(work: Callable[[str], Awaitable[None]], idents: Sequence[st
             raise
         except (DriverError, ValueError) as error:
             show_failure(error)
-            has_failed = True
-    if has_failed:
-        sys.exit(1)
+            is_done = False
+    return is_done
 
 
 def _ask(
@@ -64,12 +69,15 @@ def _ask(
     state: str | None,
     config: Path | None,
 ) -> T:
-    async def run() -> T:
-        clouds = find_clouds(options.load(config, state=state).state)
-        return await work(await log_in(clouds))
+    clients: list[C] = []
 
-    with report_errors():
+    async def run() -> T:
+        clients.append(await log_in(find_clouds(options.load(config, state=state).state)))
+        return await work(clients[0])
+
+    with report_errors(state=state, config=config):
         try:
             return asyncio.run(run())
         except KeyboardInterrupt:
-            fail("interrupted; what was asked for goes on", status=_INTERRUPTED)
+            goes_on = "; what was asked for goes on" if any(client.has_sent_change() for client in clients) else ""
+            fail(f"interrupted{goes_on}", status=_INTERRUPTED)

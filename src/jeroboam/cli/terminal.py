@@ -22,8 +22,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from jeroboam import settings as options
 from jeroboam.cli.engine import describe_engine_fault
-from jeroboam.clients.openstack import ServiceDown
+from jeroboam.cli.own_command import format_command
+from jeroboam.clients.openstack import NoLogin, ServiceDown
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.controls import CONTROLS, LINE_CONTROLS, escape_controls, escape_line, format_code
 from jeroboam.secrets.base import KeyFileError
@@ -49,16 +51,25 @@ Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="For people
 
 
 @contextlib.contextmanager
-def report_errors() -> Iterator[None]:
-    """Show an error that the user can correct in one line on stderr, and exit with status 1."""
+def report_errors(*, state: str | None = None, config: Path | None = None) -> Iterator[None]:
+    """Show an error that the user can correct in one line on stderr, and exit with status 1.
+
+    `state` and `config` are the options of the command: a service of this machine can be started with them.
+    """
     try:
         yield
     except ServiceDown as error:
-        start = "; start it with: jeroboam up" if _is_this_machine(error.address) else ""
-        fail(f"{error.reason}{start}")
+        fail(f"{error.reason}{_suggest_start(error.address, options.load(config, state=state).state, config)}")
+    except NoLogin as error:
+        start = f"start one with: {format_command('up', error.state, config=config)}"
+        clouds = "for a cloud elsewhere set OS_CLOUD, or OS_AUTH_URL and so on"
+        fail(f"there is no installation in {error.state}; {start} (or name its folder: --state DIR); {clouds}")
     except DriverError as error:
         # Ours may have several lines, those of servers have one.
         fail(describe_engine_fault(error) or escape_line(error.reason))
+    except BrokenPipeError:
+        # Nobody reads any more; `jeroboam.__main__` ends it.
+        raise
     except (ValueError, OSError, KeyFileError) as error:
         fail(str(error))
 
@@ -142,6 +153,13 @@ def _build_cell(content: str | Text) -> Text:
     if isinstance(content, Text):
         return _escape_styled(content, LINE_CONTROLS)
     return Text(escape_line(content))
+
+
+def _suggest_start(address: str, state: Path, config: Path | None) -> str:
+    # The address may be that of an installation whose folder nobody has named.
+    if not _is_this_machine(address) or not (state / "clouds.yaml").exists():
+        return ""
+    return f"; start it with: {format_command('up', state, config=config)}"
 
 
 def _is_this_machine(address: str) -> bool:

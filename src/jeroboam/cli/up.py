@@ -21,8 +21,9 @@ from jeroboam.bootstrap.engine import find_engine_fault, needs_engine
 from jeroboam.bootstrap.machine import read_used_memory
 from jeroboam.bootstrap.state import StateFolder, StateInUse
 from jeroboam.cli.engine import describe_engine_fault
-from jeroboam.cli.greeting import StartSteps, format_greeting, format_stop
+from jeroboam.cli.greeting import StartSteps, format_greeting
 from jeroboam.cli.log import STANDARD_ERROR, configure_log, find_log_file
+from jeroboam.cli.own_command import format_command
 from jeroboam.cli.systemd import notify
 from jeroboam.cli.terminal import Config, State, report_errors, show_line
 from jeroboam.domain.errors import DriverError
@@ -118,6 +119,7 @@ async def _run_service(settings: options.Settings, release: Callable[[Path], Non
         with StateFolder(settings.state) as folder:
             show_line(f"jeroboam starts: state in {settings.state}, log in {log_file or 'standard error'}")
             configure_log(settings.log_level, log_file)
+            _check_files(settings)
             engine = tasks.start("engine", _check_engine(settings, steps))
             keystone = folder.keystone(settings)
             steps.show(
@@ -132,7 +134,11 @@ async def _run_service(settings: options.Settings, release: Callable[[Path], Non
             async with SingleProcess(settings, folder, keystone).run(steps.show) as addresses:
                 memory = read_used_memory(filter(None, (os.getpid(), keystone.process_id)))
                 steps.show(f"memory: {memory} MiB with Keystone")
-                end = f"{format_stop(settings.state)} ends this process" if is_detached else "Ctrl-C ends this process"
+                end = (
+                    f"{format_command('stop', settings.state)} ends this process"
+                    if is_detached
+                    else "Ctrl-C ends this process"
+                )
                 stop_requested = catch_stop_signals()
                 show_line(format_greeting(settings.state, addresses.api, addresses.keystone, end=end))
                 notify("READY=1")
@@ -140,9 +146,20 @@ async def _run_service(settings: options.Settings, release: Callable[[Path], Non
                 notify("STOPPING=1")
                 show_line("draining; clusters and containers stay")
     except StateInUse as error:
-        raise ValueError(f"{error}; {format_stop(settings.state)} ends it") from error
+        raise ValueError(f"{error}; {format_command('stop', settings.state)} ends it") from error
     finally:
         await tasks.close()
+
+
+def _check_files(settings: options.Settings) -> None:
+    """Raise `ValueError` for a policy file or a file of limits that cannot be used, before a Keystone is made."""
+    if settings.api.policy_file or settings.api.limits_file:
+        # Without these files there is nothing to load it for.
+        from jeroboam.bootstrap.limits import read_limits  # noqa: PLC0415
+        from jeroboam.bootstrap.policy import check_policy  # noqa: PLC0415
+
+        check_policy(settings.api.policy_file)
+        read_limits(settings.api.limits_file)
 
 
 async def _end_start(

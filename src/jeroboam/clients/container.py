@@ -22,6 +22,10 @@ class ContainerClient:
     def __init__(self, api: OpenStackApi) -> None:
         self._api = api
 
+    def has_sent_change(self) -> bool:
+        """Whether a request was sent that may change something."""
+        return self._api.has_sent_change()
+
     async def run(self, wish: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for a container that is started; return it as the API shows it."""
         action = "creating the container"

@@ -47,6 +47,10 @@ class ContainerInfraClient:
     def __init__(self, api: OpenStackApi) -> None:
         self._api = api
 
+    def has_sent_change(self) -> bool:
+        """Whether a request was sent that may change something."""
+        return self._api.has_sent_change()
+
     async def cluster(self, ident: str) -> ClusterView:
         """Return the cluster with that name or uuid."""
         body = await self.show_cluster(ident)
@@ -117,17 +121,19 @@ class ContainerInfraClient:
         answer = await self._api.send("POST", "/clusters", action, wish, shape=answers.Created)
         return str(answer["uuid"])
 
-    async def delete_cluster(self, ident: str) -> None:
+    async def delete_cluster(self, ident: str, *, name: str = "") -> None:
         """Ask for the removal of a cluster."""
-        await self._api.send("DELETE", f"/clusters/{_escape(ident)}", f"deleting cluster {ident}")
+        await self._api.send("DELETE", f"/clusters/{_escape(ident)}", f"deleting cluster {name or ident}")
 
-    async def resize_cluster(self, ident: str, wish: Mapping[str, Any]) -> None:
+    async def resize_cluster(self, ident: str, wish: Mapping[str, Any], *, name: str = "") -> None:
         """Ask for another number of nodes in one of the cluster's groups."""
-        await self._api.send("POST", f"/clusters/{_escape(ident)}/actions/resize", f"scaling cluster {ident}", wish)
+        action = f"scaling cluster {name or ident}"
+        await self._api.send("POST", f"/clusters/{_escape(ident)}/actions/resize", action, wish)
 
-    async def upgrade_cluster(self, ident: str, wish: Mapping[str, Any]) -> None:
+    async def upgrade_cluster(self, ident: str, wish: Mapping[str, Any], *, name: str = "") -> None:
         """Ask for another template, or for all nodes anew."""
-        await self._api.send("POST", f"/clusters/{_escape(ident)}/actions/upgrade", f"upgrading cluster {ident}", wish)
+        action = f"upgrading cluster {name or ident}"
+        await self._api.send("POST", f"/clusters/{_escape(ident)}/actions/upgrade", action, wish)
 
     async def list_nodegroups(self, ident: str) -> list[dict[str, Any]]:
         """Return the cluster's node groups with their nodes, as the API shows them."""

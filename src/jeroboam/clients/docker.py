@@ -19,7 +19,7 @@ import aiohttp
 from yarl import URL
 
 from jeroboam.clients.bounds import BoundedResponse, LargeResponse
-from jeroboam.clients.docker_faults import EngineAddressInvalid, EngineSocketMissing, classify_fault
+from jeroboam.clients.docker_faults import EngineAddressInvalid, EngineSocketMissing, classify_fault, speaks_tls
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 
 # The Engine's time for one answer; then the call counts as failed. A stream as a whole has no limit.
@@ -106,8 +106,11 @@ def translate_errors(action: str) -> Iterator[None]:
         if error.status == CONNECTION_LOST:
             text = f"{action}: the Docker Engine does not answer"
             raise (classify_fault(error, text) or Temporary(text)) from error
-        text = f"{action}: {error.message}"
-        again = error.status in _TEMPORARY_STATUS and _REFUSED_BY_THE_HOST not in error.message
+        message = error.message.strip()
+        text = f"{action}: {message}"
+        if speaks_tls(message):
+            raise EngineAddressInvalid(text, os.environ.get("DOCKER_HOST", ""), has_tls=True) from error
+        again = error.status in _TEMPORARY_STATUS and _REFUSED_BY_THE_HOST not in message
         raise (Temporary(text) if again else Permanent(text)) from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         message = str(error) or type(error).__name__

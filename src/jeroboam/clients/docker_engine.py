@@ -18,6 +18,7 @@ from jeroboam.clients.docker_faults import (
     EngineSilent,
     EngineTooOld,
     EngineUnreachable,
+    speaks_tls,
 )
 from jeroboam.domain.errors import Temporary
 
@@ -94,9 +95,8 @@ async def _read_version(docker: aiodocker.Docker, address: str) -> Mapping[str, 
     """Return the answer to `/version`. Raises `EngineTooOld`, or `EngineAddressInvalid` if no Engine answers."""
     async with docker.session.get(build_url(docker, "version")) as response:
         if not response.ok:
-            fault = EngineAddressInvalid(f"{_ACTION}: what answers is no Docker Engine", address)
-            fault.has_tls = "HTTPS server" in await response.text()
-            raise fault
+            text = f"{_ACTION}: what answers is no Docker Engine"
+            raise EngineAddressInvalid(text, address, has_tls=speaks_tls(await response.text()))
         try:
             version = json.loads(await response.read())
         except ValueError:

@@ -43,8 +43,10 @@ class EngineSilent(EngineUnreachable):
 class EngineAddressInvalid(EngineUnreachable):
     """The address cannot be that of an Engine."""
 
-    has_tls = False
-    """Whether an Engine is there that wants TLS."""
+    def __init__(self, reason: str, address: str = "", *, has_tls: bool = False) -> None:
+        super().__init__(reason, address)
+        self.has_tls = has_tls
+        """Whether an Engine is there that wants TLS."""
 
 
 class EngineTooOld(Permanent):
@@ -54,6 +56,11 @@ class EngineTooOld(Permanent):
         super().__init__(reason)
         self.version = version
         self.api_version = api_version
+
+
+def speaks_tls(answer: str) -> bool:
+    """Whether that is the answer of a server that wants TLS and got none."""
+    return "HTTPS server" in answer
 
 
 def classify_fault(error: BaseException, reason: str) -> EngineUnreachable | None:

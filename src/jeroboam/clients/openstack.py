@@ -15,13 +15,16 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.extras import describe_missing_extra
+
+if TYPE_CHECKING:
+    from jeroboam.clients.openstack_transport import BoundedAdapter
 
 T = TypeVar("T")
 
@@ -59,6 +62,14 @@ class ServiceDown(Temporary):
         self.address = address
 
 
+class NoLogin(ValueError):
+    """Nothing says who the user is."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__(f"there is no installation in {state}, and neither OS_CLOUD nor OS_AUTH_URL is set")
+        self.state = state
+
+
 class BadAnswer(Permanent):
     """A server answers with something that its API does not have."""
 
@@ -89,13 +100,22 @@ class OpenStackApi:
         *,
         service: str,
         read_address: Callable[[], str] = lambda: "the API",
+        has_sent_change: Callable[[], bool] = lambda: False,
         seconds: float = CALL_SECONDS,
     ) -> None:
-        """`service` is the API's name in the header with the version; `read_address` names the server asked last."""
+        """`service` is the API's name in the header with the version; `read_address` names the server asked last.
+
+        `has_sent_change` is the source of the method of that name.
+        """
         self._session = session
         self._headers = {"OpenStack-API-Version": f"{service} latest", "Accept": "application/json"}
         self._read_address = read_address
+        self._has_sent_change = has_sent_change
         self._seconds = seconds
+
+    def has_sent_change(self) -> bool:
+        """Whether a request was sent that may change something."""
+        return self._has_sent_change()
 
     async def read_access(self) -> "ApiAccess":
         """Return what a connection of one's own to the API needs."""
@@ -196,24 +216,30 @@ def _describe_fault(error: Exception) -> str:
 def find_clouds(state: Path) -> Path | None:
     """Return the clouds.yaml to log in with: None if the environment says who the user is.
 
-    Raises `ValueError` if neither the environment nor an installation in the folder `state` says so.
+    Raises `NoLogin` if neither the environment nor an installation in the folder `state` says so.
     """
     if any(os.environ.get(name) for name in _WHO):
         return None
     clouds = state / "clouds.yaml"
     if not clouds.exists():
-        raise ValueError(f"set OS_CLOUD, or OS_AUTH_URL and so on: there is no installation in {state}")
+        raise NoLogin(state)
     return clouds
 
 
 async def open_api(service: str, *, clouds: Path | None, seconds: float = CALL_SECONDS) -> OpenStackApi:
     """Return the API as the environment's user; with `clouds`, as the cloud `jeroboam` of that clouds.yaml."""
-    session, read_address = await call_in_thread(lambda: _open_session(service, clouds), "logging in")
-    return OpenStackApi(session, service=service, read_address=read_address, seconds=seconds)
+    session, transport = await call_in_thread(lambda: _open_session(service, clouds), "logging in")
+    return OpenStackApi(
+        session,
+        service=service,
+        read_address=lambda: transport.address,
+        has_sent_change=lambda: transport.has_sent_change,
+        seconds=seconds,
+    )
 
 
-def _open_session(service: str, clouds: Path | None) -> tuple[KeystoneSession, Callable[[], str]]:
-    """Return the user's session, and what names the server asked last. Nothing is sent before the first request."""
+def _open_session(service: str, clouds: Path | None) -> tuple[KeystoneSession, "BoundedAdapter"]:
+    """Return the user's session, and its transport. Nothing is sent before the first request."""
     try:
         from keystoneauth1.adapter import Adapter  # noqa: PLC0415  (half a second, and an extra)
         from openstack.config import OpenStackConfig  # noqa: PLC0415
@@ -234,7 +260,7 @@ def _open_session(service: str, clouds: Path | None) -> tuple[KeystoneSession, C
         region_name=region.get_region_name(service),
         endpoint_override=region.get_endpoint(service),
     )
-    return session, lambda: transport.address
+    return session, transport
 
 
 async def call_in_thread(ask: Callable[[], T], action: str) -> T:

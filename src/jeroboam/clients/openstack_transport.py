@@ -18,6 +18,8 @@ from jeroboam.clients.openstack import BadAnswer
 SOCKET_SECONDS = 30.0
 """How long the server may be silent, unless the user's clouds.yaml has an `api_timeout`."""
 MOST_REDIRECTS = 5
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOGIN = "/auth/tokens"
 
 
 class BoundedAdapter(HTTPAdapter):
@@ -27,12 +29,16 @@ class BoundedAdapter(HTTPAdapter):
         super().__init__()
         self.address = "the API"
         """The server that was asked last."""
+        self.has_sent_change = False
+        """Whether a request was sent that may change something; a login is none."""
         self._max_octets = max_octets
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
         """Send a request. An answer raises when it is read, if it is too large."""
         url = request.url or ""
         self.address = _read_origin(url)
+        if request.method not in _READING and not urlsplit(url).path.endswith(_LOGIN):
+            self.has_sent_change = True
         response = super().send(request, *arguments, **options)
         if "location" in response.headers and response.is_redirect:
             # keystoneauth takes whole URLs only.

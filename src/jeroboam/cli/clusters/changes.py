@@ -6,11 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from jeroboam.cli.clusters import requests
+from jeroboam.cli.clusters.definition import check_version
 from jeroboam.cli.clusters.kubeconfig_file import KubeconfigFile, list_kubeconfigs
 from jeroboam.cli.clusters.progress import ClusterProgress
 from jeroboam.cli.session import ask_infra, do_for_all
 from jeroboam.cli.terminal import Config, ShowApi, State, Wait, report_errors, show_api_command, show_line
 from jeroboam.clients.container_infra import ContainerInfraClient
+
+_WHOLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
 
 ClusterArgument = Annotated[str, typer.Argument(metavar="CLUSTER", help="Name or uuid.")]
 
@@ -31,10 +34,13 @@ def delete_cluster(
 
 async def _delete(infra: ContainerInfraClient, idents: list[str], *, wait: bool) -> None:
     async def delete(ident: str) -> None:
-        uuid = (await infra.show_cluster(ident))["uuid"]
+        cluster = await infra.show_cluster(ident)
+        uuid = cluster["uuid"]
+        if len(idents) > 1:
+            show_line(f"{cluster['name']}:")
         with ClusterProgress(infra) as progress:
             await progress.skip_past(uuid)
-            await infra.delete_cluster(uuid)
+            await infra.delete_cluster(uuid, name=ident)
             remove_contexts(uuid)
             if wait:
                 await progress.wait(uuid)
@@ -75,7 +81,7 @@ def scale_cluster(
         uuid = (await infra.show_cluster(cluster))["uuid"]
         with ClusterProgress(infra) as progress:
             await progress.skip_past(uuid)
-            await infra.resize_cluster(uuid, wish)
+            await infra.resize_cluster(uuid, wish, name=cluster)
             if wait:
                 await progress.wait(uuid)
 
@@ -101,9 +107,14 @@ def upgrade_cluster(
     with report_errors():
         if (version is None) == (template is None):
             raise ValueError("say where to: --version v1.36.3, or --template NAME")
+        if version is not None:
+            check_version(version)
 
     async def upgrade(infra: ContainerInfraClient) -> None:
         current = await infra.show_cluster(cluster)
+        if version is not None and _runs(current, version) and not show_api:
+            show_line(f"{current['name']} runs {version} already; nothing was changed")
+            return
         target, missing = await _choose_target(infra, current, version=version, template=template)
         if show_api:
             if missing is not None:
@@ -114,7 +125,8 @@ def upgrade_cluster(
             target = (await infra.create_template(missing))["uuid"]
         with ClusterProgress(infra) as progress:
             await progress.skip_past(current["uuid"])
-            await infra.upgrade_cluster(current["uuid"], {"cluster_template": target, "max_batch_size": batch})
+            wish = {"cluster_template": target, "max_batch_size": batch}
+            await infra.upgrade_cluster(current["uuid"], wish, name=cluster)
             if not wait:
                 return
             after = await progress.wait(current["uuid"])
@@ -122,6 +134,11 @@ def upgrade_cluster(
             show_line(f"{after['name']} runs {after.get('coe_version')}")
 
     ask_infra(upgrade, state=state, config=config)
+
+
+def _runs(cluster: Mapping[str, Any], version: str) -> bool:
+    """Whether all of the cluster has that version: one whose upgrade has failed or goes on may be asked again."""
+    return cluster.get("coe_version") == version and cluster["status"] in _WHOLE
 
 
 async def _choose_target(

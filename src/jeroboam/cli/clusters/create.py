@@ -1,5 +1,6 @@
 """`jeroboam cluster create`. Neighbours: `definition`, what is wished for; `requests`; `progress`."""
 
+import os
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from jeroboam import settings as options
 from jeroboam.cli.clusters import requests
 from jeroboam.cli.clusters.definition import ClusterDefinition, build_definition, read_definition
 from jeroboam.cli.clusters.progress import ClusterProgress
+from jeroboam.cli.own_command import find_program, format_command
 from jeroboam.cli.session import ask_infra
 from jeroboam.cli.terminal import Config, ShowApi, State, Wait, report_errors, show_api_command, show_line
 from jeroboam.clients.container_infra import ContainerInfraClient
@@ -59,7 +61,7 @@ def create_cluster(
     )
     if wait and not show_api:
         with report_errors():
-            show_line(_suggest_next(definition, _find_openrc(state, config)))
+            show_line(_suggest_next(definition, options.load(config, state=state).state))
 
 
 def _define(fields: dict[str, Any], labels: list[str] | tuple[str, ...], file: Path | None) -> ClusterDefinition:
@@ -119,18 +121,32 @@ async def _find_template(infra: ContainerInfraClient, definition: ClusterDefinit
     return await infra.create_template(requests.build_template_request(definition.coe))
 
 
-def _find_openrc(state: str | None, config: Path | None) -> Path | None:
-    """Return the file of variables to log in with; None if the environment has them."""
-    clouds = find_clouds(options.load(config, state=state).state)
-    return None if clouds is None else clouds.resolve().with_name("openrc")
-
-
-def _suggest_next(definition: ClusterDefinition, openrc: Path | None) -> str:
-    if definition.coe == "kubernetes":
-        return f"kubectl reaches it after: jeroboam cluster kubeconfig {shlex.quote(str(definition.name))}"
-    # Its own installation logs in by a file; with OS_* in the environment, `openstack` knows the user already.
-    login = f". {shlex.quote(str(openrc))} && " if openrc is not None else ""
+def _suggest_next(definition: ClusterDefinition, state: Path) -> str:
+    """Return a line with the command that gives access to the cluster, also in another shell."""
     name = shlex.quote(str(definition.name))
+    if definition.coe == "kubernetes":
+        return f"kubectl reaches it after: {format_command(f'cluster kubeconfig {name}', state)}"
     # A failure stops it: a `docker` without these variables would talk to this machine's own Engine.
-    config = f'openstack coe cluster config {name} --dir "$PWD"/{name} --output-certs --force'
-    return f'docker reaches it after: {login}mkdir -p {name} && CONFIG=$({config}) && eval "$CONFIG"'
+    config = f'{find_program("openstack")} coe cluster config {name} --dir "$PWD"/{name} --output-certs --force'
+    return f'docker reaches it after: {_format_login(state)}mkdir -p {name} && CONFIG=$({config}) && eval "$CONFIG"'
+
+
+def _format_login(state: Path) -> str:
+    """Return what makes a shell this user; empty if only this environment has the password."""
+    openrc = state.absolute() / "openrc"
+    if find_clouds(state) is not None or _is_of_environment(openrc):
+        return f". {shlex.quote(str(openrc))} && "
+    names = [name for name in ("OS_CLIENT_CONFIG_FILE", "OS_CLOUD") if os.environ.get(name)]
+    if "OS_CLOUD" not in names:
+        return ""
+    return f"export {' '.join(f'{name}={shlex.quote(os.environ[name])}' for name in names)} && "
+
+
+def _is_of_environment(openrc: Path) -> bool:
+    """Whether this shell has read that file."""
+    try:
+        lines = openrc.read_text().splitlines()
+    except OSError:
+        return False
+    names = ("OS_AUTH_URL", "OS_USERNAME")
+    return not os.environ.get("OS_CLOUD") and all(f"export {name}={os.environ.get(name)}" in lines for name in names)

@@ -81,6 +81,11 @@ def build_definition(fields: Mapping[str, Any]) -> ClusterDefinition:
     return definition
 
 
+def check_version(text: str) -> None:
+    """Raise `ValueError` if that is no version of Kubernetes, in the words that a definition has for it."""
+    build_definition({"version": text})
+
+
 def _check_together(definition: ClusterDefinition) -> None:
     """Raise `ValueError` if the fields do not fit together."""
     if definition.version and definition.coe != "kubernetes":

@@ -15,6 +15,8 @@ from typing import Annotated
 import typer
 
 from jeroboam import settings as options
+from jeroboam.cli.engine import describe_other_engine
+from jeroboam.cli.help import drop_separator
 from jeroboam.cli.session import ask_infra
 from jeroboam.cli.terminal import Config, State, report_errors, show_line
 from jeroboam.clients.container_infra import ContainerInfraClient
@@ -61,7 +63,7 @@ def open_node_shell(
     """
     terminal = ["--interactive", *(["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else [])]
     container = _find_container(node, cluster, state=state, config=config)
-    command = ["exec", *terminal, "--", container, *(words or ["sh"])]
+    command = ["exec", *terminal, "--", container, *(drop_separator(words or ()) or ["sh"])]
     _run_docker(command, show_only=show_api, state=state, config=config)
 
 
@@ -69,7 +71,11 @@ def _find_container(node: str, cluster: str | None, *, state: str | None, config
     """Return the name of the node's container: the provider makes it of the node's name and its uuid."""
 
     async def find(infra: ContainerInfraClient) -> str:
-        names = [cluster] if cluster else [shown["uuid"] for shown in await infra.list_clusters()]
+        clusters = await infra.list_clusters()
+        docker_host = _read_docker_host(options.load(config, state=state).docker_url)
+        if docker_host and any(shown.get("api_address") == docker_host for shown in clusters):
+            raise ValueError(describe_other_engine(docker_host))
+        names = [cluster] if cluster else [shown["uuid"] for shown in clusters]
         nodes = [
             candidate
             for name in names
@@ -97,4 +103,17 @@ def _run_docker(words: Sequence[str], *, show_only: bool, state: str | None, con
         url = options.load(config, state=state).docker_url
         sys.stdout.flush()
         # It replaces this process: terminal, signals, exit status.
-        os.execve(program, ["docker", *words], {**os.environ, **({"DOCKER_HOST": url} if url else {})})  # noqa: S606
+        os.execve(program, ["docker", *words], _build_environment(url))  # noqa: S606
+
+
+def _read_docker_host(url: str | None) -> str:
+    """Return the DOCKER_HOST that `docker` would use; empty if an option names the Engine."""
+    return "" if url else os.environ.get("DOCKER_HOST", "")
+
+
+def _build_environment(url: str | None) -> dict[str, str]:
+    if not url:
+        return dict(os.environ)
+    # What is said of TLS belongs to the DOCKER_HOST that is replaced.
+    kept = {key: value for key, value in os.environ.items() if key not in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")}
+    return kept | {"DOCKER_HOST": url}

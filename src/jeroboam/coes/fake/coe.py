@@ -108,6 +108,8 @@ class FakeCoe(
         super().__init__(clock=clock, faults=self.faults, containers_of=self._containers)
         self._manifests = FakeManifests(faults=self.faults, objects_of=self._objects)
         self._scripts = scripts
+        self.version = VERSION
+        """What clusters run."""
         self.progress: Progress = UNWATCHED
         """The progress that the last drain reports to."""
         self.clusters = {} if clusters is None else clusters
@@ -200,7 +202,7 @@ class FakeCoe(
     def _build_observed(self, plan: CoePlan, members: FakeMembers) -> CoeObserved:
         scripts = {} if self._scripts is None else self._scripts(plan.cluster_id)
         due = tuple(uuid for uuid, script in members.due.items() if scripts.get(uuid) is script)
-        return replace(_summarize(plan, members), due=due)
+        return replace(_summarize(plan, members), due=due, coe_version=self.version)
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
         await self.faults.meet("observe")
