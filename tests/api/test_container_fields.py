@@ -24,6 +24,13 @@ PARAMETERS = ("container", "request", "capsule", "image", "network", "registry")
         ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/a/../b"}]}, "mounts/destination", "absolute"),
         ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/"}]}, "mounts/destination", "absolute path"),
         ({"mounts": [{"type": "bind", "source": "no base64", "destination": "/d"}]}, "mounts/source", "base64"),
+        (
+            {"mounts": [{"type": "bind", "source": "eA==", "destination": path} for path in ("/x", "/x-y", "/x/y")]},
+            "mounts/destination",
+            "/x is a file of its own",
+        ),
+        ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/" + "x" * 256}]}, "mounts/destination", "255"),
+        ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/proc/x"}]}, "mounts/destination", "no file"),
         ({"mounts": [{"type": "bind", "size": 1, "destination": "/d"}]}, "mounts", "content"),
         ({"security_groups": ["web"]}, "security_groups", "nothing filters traffic yet"),
         ({"cpu_policy": "dedicated"}, "cpu_policy", "docker takes shared only: cores are shared"),

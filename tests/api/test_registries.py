@@ -209,3 +209,12 @@ async def test_a_stored_password_goes_to_no_other_domain(zun, add):
     assert same.status == 200
     moved = await zun.patch("/v1/registries/ours", {"registry": {"domain": "r.example", "password": "new"}})
     assert moved.json()["registry"]["domain"] == "r.example"
+
+
+async def test_the_mask_of_a_password_is_none(zun, add):
+    await add()
+    for answer in (
+        await zun.patch("/v1/registries/ours", {"registry": {"password": "***"}}),
+        await zun.post("/v1/registries", {"registry": {**BODY, "password": "***"}}),
+    ):
+        assert (answer.status, "password" in answer.error["detail"]) == (400, True)

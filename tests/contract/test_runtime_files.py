@@ -132,8 +132,9 @@ async def test_paths_and_containers_that_are_not_there(runtime: Runtime, busybox
 async def test_an_archive_that_the_engine_cannot_unpack_is_told(busybox: str) -> None:
     async with docker_runtime() as runtime:
         uuid = await start(runtime, busybox, "cat")
-        with pytest.raises(InvalidRequest, match="/nowhere"):
-            await runtime.write_archive(uuid, "/nowhere")
+        for path in ("/nowhere", "/etc/passwd/x", f"/{'x' * 300}"):
+            with pytest.raises(InvalidRequest, match="no such file or folder"):
+                await runtime.write_archive(uuid, path)
         stream = await write(runtime, uuid, "/tmp", b"no archive" * 100)
         with pytest.raises(StreamClosed) as caught:
             await stream.receive()
@@ -179,3 +180,15 @@ async def test_files_that_a_container_is_created_with(busybox: str) -> None:
         logs = await runtime.follow_logs(uuid, stdout=True, stderr=True, timestamps=False, tail=None, since=None)
         assert await read_all(logs) == b"hello"
         await logs.close()
+
+
+@pytest.mark.docker
+async def test_a_command_whose_user_leaves_reads_the_end_of_its_input(busybox: str) -> None:
+    async with docker_runtime() as runtime:
+        uuid = await start(runtime, busybox, "sleep", "600")
+        stream = await runtime.open_exec(uuid, ["sh", "-c", "cat; touch /over"], tty=False, size=None)
+        await stream.send(b"x")
+        assert await read_some(stream, 1) == b"x"
+        await stream.close()
+        wait = ["sh", "-c", "for i in $(seq 50); do test -e /over && exit 0; sleep 0.1; done; exit 1"]
+        assert (await runtime.execute(uuid, wait, limit=SECONDS)).exit_code == 0

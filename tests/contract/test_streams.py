@@ -16,7 +16,7 @@ from msgspec import structs
 
 from jeroboam.agent import session
 from jeroboam.dispatch.sessions import RESYNC_SECONDS
-from jeroboam.domain.errors import Conflict, NotFound, Unavailable
+from jeroboam.domain.errors import Conflict, NotFound, TooManyRequests, Unavailable
 from jeroboam.domain.streams import ByteStream, Channel, CloseReason, StreamClosed, StreamEnding, TerminalSize
 from jeroboam.protocol.streams import FRAME_BYTES, STALL_SECONDS, WINDOW_BYTES
 from jeroboam.runtimes.fake import InjectedFault
@@ -332,7 +332,7 @@ async def test_a_user_who_leaves_while_it_opens_leaves_nothing(rig: StreamRig) -
 async def test_one_project_does_not_take_the_streams_of_others(rig: StreamRig, monkeypatch) -> None:
     monkeypatch.setattr(session, "MAX_PROJECT_STREAMS", 2)
     mine = [await rig.exec("cat") for _ in range(2)]
-    with pytest.raises(Unavailable, match="2 sessions"):
+    with pytest.raises(TooManyRequests, match="2 sessions"):
         await rig.exec("cat")
     other = str(uuids.uuid4())
     rig.store.place(HOST, structs.replace(assignment(CREATE, uuid=other), project_id="other"))

@@ -39,10 +39,10 @@ from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
 from jeroboam.api.sockets import refuse_socket, serve_socket
 from jeroboam.api.streams import Upload, respond_in_pieces
-from jeroboam.api.turns import RequestSlots, TooManyRequests
+from jeroboam.api.turns import RequestSlots
 from jeroboam.api.versions import MalformedVersion, UnsupportedVersion, negotiate, version_headers
 from jeroboam.domain.caller import NOBODY, Caller
-from jeroboam.domain.errors import Refused
+from jeroboam.domain.errors import Refused, TooManyRequests
 
 __all__ = ["ApiOptions", "ApiParts", "create_app"]
 

@@ -136,7 +136,7 @@ def _build_operation(route: Route, family: Family, schemas: _Schemas) -> dict[st
         ),
         *({"name": name, "in": "query", "schema": check.schema} for name, check in sorted(route.query.items())),
     ]
-    if route.upload:
+    if route.upload and route.body is None:
         content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
         operation["requestBody"] = {"required": route.body_needed, "content": content}
     elif route.body is not None:

@@ -9,17 +9,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from jeroboam.domain.errors import Refused
+from jeroboam.domain.errors import TooManyRequests
 
 # This many requests may wait for each one that is answered.
 _WAITERS_PER_SLOT = 3
-
-
-class TooManyRequests(Refused):
-    """The project has too many requests under way."""
-
-    status = 429
-    code = "too-many-requests"
 
 
 class RequestSlots:

@@ -4,6 +4,7 @@ Without this a handshake that the library cannot read is never answered, and bre
 Neighbours: `http` gives a connection to this protocol when the head of the handshake is complete.
 """
 
+import logging
 import socket
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +17,22 @@ from jeroboam.bootstrap.request_head import render_error
 
 # A peer that does not answer for two minutes is gone.
 _PROBES = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 15, socket.TCP_KEEPCNT: 4}
+
+
+# The faults of clients that the library reports as its own, with a traceback.
+_CLIENTS_FAULTS = frozenset(
+    {"ASGI callable returned without completing handshake.", "Invalid UTF-8 sequence received from client."}
+)
+
+
+class _WithoutClientsFaults(logging.Filter):
+    """Drops what clients did wrong: a refused handshake is logged as a request, a bad frame closes the WebSocket."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.msg not in _CLIENTS_FAULTS
+
+
+logging.getLogger("uvicorn.error").addFilter(_WithoutClientsFaults())
 
 
 class _JsonServerProtocol(ServerProtocol):

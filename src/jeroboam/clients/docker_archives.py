@@ -12,6 +12,7 @@ import io
 import json
 import tarfile
 from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
 
 import aiodocker
 import aiohttp
@@ -33,8 +34,10 @@ async def stat_path(engine: aiodocker.Docker, container: str, path: str) -> Path
     async with engine.session.head(_url(engine, container), params={"path": path}) as response:
         if not response.ok:
             # An answer to HEAD has no text.
-            text = "no such file or folder" if response.status == 404 else f"status {response.status}"  # noqa: PLR2004
-            raise aiodocker.DockerError(response.status, text)
+            # It is a 500 where a part of the path is a file, or longer than a name may be.
+            absent = {HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR}
+            text = "no such file or folder" if response.status in absent else f"status {response.status}"
+            raise aiodocker.DockerError(HTTPStatus.NOT_FOUND if response.status in absent else response.status, text)
         return _read_stat(response.headers.get(_STAT, ""))
 
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from jeroboam.dispatch.sessions import AgentSession, Dispatcher
 from jeroboam.domain.archives import PathStat
-from jeroboam.domain.errors import Conflict, Invalid, NotFound, Unavailable
+from jeroboam.domain.errors import Conflict, Invalid, NotFound, TooManyRequests, Unavailable
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.streams import ByteStream, CloseReason, StreamClosed, TerminalSize
 from jeroboam.protocol import (
@@ -145,6 +145,7 @@ _STREAM_ERRORS = {
     CloseReason.GONE: NotFound,
     CloseReason.INVALID: Invalid,
     CloseReason.CONFLICT: Conflict,
+    CloseReason.BUSY: TooManyRequests,
 }
 _ERRORS = {
     LiveFailureKind.GONE: NotFound,

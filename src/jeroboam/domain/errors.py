@@ -101,6 +101,13 @@ class UnreadableRow(Unavailable):
     code = "broken-row"
 
 
+class TooManyRequests(Refused):
+    """The project has too many requests or sessions under way."""
+
+    status = 429
+    code = "too-many-requests"
+
+
 class NotImplementedHere(Refused):
     """The published API has it, but this service does not support it."""
 

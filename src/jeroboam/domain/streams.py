@@ -49,6 +49,8 @@ class CloseReason(StrEnum):
     """The container's state or its runtime does not permit it."""
     UNAVAILABLE = "unavailable"
     """The runtime does not answer."""
+    BUSY = "busy"
+    """The project has too many streams on that host."""
     STALLED = "stalled"
     """The other side has not read for too long."""
     VIOLATION = "violation"

@@ -76,7 +76,7 @@ class AgentStreams(SessionStreams[AgentStream]):
     def refuse(self, message: StreamOpen, detail: str) -> None:
         """Refuse a stream that the server opens, for now."""
         self._last_number = max(self._last_number, message.id)
-        self._reject(message, CloseReason.UNAVAILABLE, detail)
+        self._reject(message, CloseReason.BUSY, detail)
 
     async def confirm(self, stream: AgentStream) -> None:
         """Tell the server that the stream is open. Raises `StreamClosed`."""

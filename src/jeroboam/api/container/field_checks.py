@@ -29,6 +29,8 @@ RESTARTING = ("always", "unless-stopped")
 """The restart policies that start a container again whatever its process ended with."""
 _PROTOCOLS = frozenset({"tcp", "udp"})
 _PORT_MOST = 65535
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255
+_KERNELS_OWN = frozenset({"proc", "sys", "dev"})
 _NET_KEYS = frozenset({"network", "port", "v4-fixed-ip", "v6-fixed-ip"})
 _MOUNT_KEYS = frozenset({"type", "source", "size", "destination"})
 
@@ -145,7 +147,9 @@ def _objects(name: str, value: Any, keys: frozenset[str]) -> tuple[dict[str, str
         raise InvalidField(name, value, "it has to be a list of objects.")
     for member in value:
         if not isinstance(member, dict) or set(member) - keys:
-            raise InvalidField(name, member, f"each has to be an object of: {', '.join(sorted(keys))}.")
+            # A value may be a file's content.
+            shown = sorted(map(str, member)) if isinstance(member, dict) else member
+            raise InvalidField(name, shown, f"each has to be an object of: {', '.join(sorted(keys))}.")
     scalars = mapping(scalars=True)
     return tuple(scalars(name, {key: item for key, item in member.items() if item is not None}) for member in value)
 
@@ -179,7 +183,18 @@ def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
             _check_file(name, member)
         else:
             raise InvalidField(name, member, "volumes cannot be mounted yet: only type bind, a file with its content.")
+    _check_apart(name, [member["destination"] for member in mounts])
     return mounts
+
+
+def _check_apart(name: str, paths: list[str]) -> None:
+    """Raise `InvalidField` where one file would be a folder of another, or is there twice."""
+    files = set(paths)
+    for path in paths:
+        folders = (path[:end] for end, letter in enumerate(path) if letter == "/" and end)
+        parent = next((folder for folder in folders if folder in files), None)
+        if parent is not None or paths.count(path) > 1:
+            raise InvalidField(f"{name}/destination", path, f"{parent or path} is a file of its own.")
 
 
 def _check_file(name: str, member: dict[str, str]) -> None:
@@ -188,6 +203,11 @@ def _check_file(name: str, member: dict[str, str]) -> None:
     parts = path.split("/")
     if not path.startswith("/") or path.endswith("/") or not {"", ".", ".."}.isdisjoint(parts[1:]):
         raise InvalidField(f"{name}/destination", path, "it has to be the absolute path of a file.")
+    if len(path.encode()) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_NAME for part in parts):
+        limits = f"{_LONGEST_PATH} bytes, and each of its names {_LONGEST_NAME}"
+        raise InvalidField(f"{name}/destination", path[:80], f"it may have at most {limits}.")
+    if not path.isprintable() or path.split("/")[1] in _KERNELS_OWN:
+        raise InvalidField(f"{name}/destination", path, "no file can be there.")
     try:
         base64.b64decode(member.get("source", ""), validate=True)
     except ValueError as error:

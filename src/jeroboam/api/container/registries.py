@@ -64,6 +64,8 @@ def _read(call: Call) -> dict[str, Any]:
         if name not in FIELDS:
             text = f"Additional properties are not allowed ('{name[:80]}' was unexpected)."
             raise SchemaError(text, field=name)
+    if fields.get("password") == _HIDDEN:
+        raise InvalidField("password", _HIDDEN, "that is how a password is shown, and none.")
     return read_fields(fields, FIELDS)
 
 
