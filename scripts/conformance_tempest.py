@@ -22,6 +22,7 @@ from stage import BIN, StepFailed, console, end_on_signals, leftovers, run, serv
 ENGINE = "/var/run/docker.sock"
 ENGINE_PORT = 2375
 """Where the suite of Zun looks at the Engine, past the service."""
+IMAGES = ("cirros:latest", "nginx:latest")
 SECONDS = 3600
 REPORTS = pathlib.Path("build/conformance")
 WAITING = {
@@ -61,8 +62,7 @@ def main() -> int:
     given = words.parse_args()
     failed: list[str] = []
     REPORTS.mkdir(parents=True, exist_ok=True)
-    with end_on_signals(), installation() as state, engine_port():
-        make_images()
+    with end_on_signals(), suite_images(), installation() as state, engine_port():
         for suite in SUITES:
             if given.focus in suite.name:
                 with step(suite.name):
@@ -99,12 +99,19 @@ def engine_port() -> Iterator[None]:
         process.wait()
 
 
-def make_images() -> None:
-    """Make the images that the suite names, of busybox."""
-    for name in ("cirros:latest", "nginx:latest"):
-        container = run("docker", "create", "busybox:latest").strip()
-        run("docker", "commit", "--change", 'CMD ["sleep","86400"]', container, name)
-        run("docker", "rm", container)
+@contextlib.contextmanager
+def suite_images() -> Iterator[None]:
+    """Let the Engine have the images that the suite names, made of busybox; those that it has stay as they are."""
+    missing = [name for name in IMAGES if not run("docker", "images", "--quiet", name).strip()]
+    try:
+        for name in missing:
+            container = run("docker", "create", "busybox:latest").strip()
+            run("docker", "commit", "--change", 'CMD ["sleep","86400"]', container, name)
+            run("docker", "rm", container)
+        yield
+    finally:
+        for name in missing:
+            subprocess.run(["docker", "rmi", name], capture_output=True, check=False)
 
 
 def write_config(state: pathlib.Path, folder: pathlib.Path, suite: Suite) -> None:
