@@ -11,6 +11,7 @@ from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.runtimes.base import ContainerGone, ContainerState, Runtime, SupportsClose, SupportsPause, SupportsResize
 from jeroboam.runtimes.docker.runtime import DockerRuntime
 from jeroboam.runtimes.fake import FakeRuntime
+from tests.contract.rigs import eventually
 
 SECONDS = 20.0
 
@@ -136,7 +137,13 @@ async def test_pause(runtime, sleeper, uuid):
     assert (await runtime.pause(uuid)).state is RuntimeState.PAUSED
     with pytest.raises(Permanent):
         await runtime.pause(uuid)
-    assert (await runtime.unpause(uuid)).state is RuntimeState.RUNNING
+    await runtime.unpause(uuid)
+
+    async def look() -> RuntimeState:
+        return (await runtime.inspect(uuid)).state
+
+    # An Engine that is late with the news of the pause tells it after the end of the pause.
+    await eventually(look, lambda state: state is RuntimeState.RUNNING)
 
 
 async def test_resize_keeps_it_running(runtime, sleeper, uuid):
