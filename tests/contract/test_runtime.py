@@ -130,6 +130,10 @@ async def test_a_harmless_signal_ends_nothing(runtime, sleeper, uuid):
     assert (await runtime.kill(uuid, "SIGWINCH")).state is RuntimeState.RUNNING
 
 
+async def look(runtime: Runtime, uuid: str) -> RuntimeState:
+    return (await runtime.inspect(uuid)).state
+
+
 async def test_pause(runtime, sleeper, uuid):
     if not isinstance(runtime, SupportsPause):
         pytest.fail("both have to pause")
@@ -138,12 +142,8 @@ async def test_pause(runtime, sleeper, uuid):
     with pytest.raises(Permanent):
         await runtime.pause(uuid)
     await runtime.unpause(uuid)
-
-    async def look() -> RuntimeState:
-        return (await runtime.inspect(uuid)).state
-
     # An Engine that is late with the news of the pause tells it after the end of the pause.
-    await eventually(look, lambda state: state is RuntimeState.RUNNING)
+    await eventually(lambda: look(runtime, uuid), lambda state: state is RuntimeState.RUNNING)
 
 
 async def test_resize_keeps_it_running(runtime, sleeper, uuid):
