@@ -130,11 +130,8 @@ async def test_a_harmless_signal_ends_nothing(runtime, sleeper, uuid):
     assert (await runtime.kill(uuid, "SIGWINCH")).state is RuntimeState.RUNNING
 
 
-async def look(runtime: Runtime, uuid: str) -> RuntimeState:
-    return (await runtime.inspect(uuid)).state
-
-
 async def test_pause(runtime, sleeper, uuid):
+    inspect = runtime.inspect
     if not isinstance(runtime, SupportsPause):
         pytest.fail("both have to pause")
     await running(runtime, uuid, sleeper)
@@ -143,7 +140,7 @@ async def test_pause(runtime, sleeper, uuid):
         await runtime.pause(uuid)
     await runtime.unpause(uuid)
     # An Engine that is late with the news of the pause tells it after the end of the pause.
-    await eventually(lambda: look(runtime, uuid), lambda state: state is RuntimeState.RUNNING)
+    await eventually(lambda: inspect(uuid), lambda container: container.state is RuntimeState.RUNNING)
 
 
 async def test_resize_keeps_it_running(runtime, sleeper, uuid):
