@@ -263,7 +263,13 @@ OLDER, NEWEST = sorted(kubernetes.list_versions())
 
 @pytest.mark.parametrize("version", [NEWEST, pytest.param(OLDER, marks=pytest.mark.long)])
 async def test_programs_know_the_options_that_users_may_be_let_set(docker, version):
-    config = {"Image": f"jeroboam/kubernetes-node:{version}", "Entrypoint": ["/bin/sh", "-c", HELP]}
+    # Without a network: an Engine may miss its own bridge while other containers come and go.
+    isolated = {"NetworkMode": "none"}
+    config = {
+        "Image": f"jeroboam/kubernetes-node:{version}",
+        "Entrypoint": ["/bin/sh", "-c", HELP],
+        "HostConfig": isolated,
+    }
     container = await docker.containers.create(config)
     try:
         await container.start()
