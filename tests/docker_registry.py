@@ -70,7 +70,7 @@ async def running_registry(folder: pathlib.Path, *, login: bool = False, tls: bo
         (folder / "passwords").write_text(_PASSWORDS)
         text += f"auth: {{htpasswd: {{realm: test, path: {folder}/passwords}}}}\n"
     (folder / "registry.yml").write_text(text)
-    assert PROGRAM is not None
+    assert PROGRAM is not None, "docker-registry is missing: `jeroboam setup --tests` installs it"
     process = await asyncio.create_subprocess_exec(
         PROGRAM,
         "serve",

@@ -14,13 +14,12 @@ import pytest
 
 from jeroboam.clients.docker import connect
 from tests.clients.openstack_shell import Shell
-from tests.docker_registry import LOGIN, PROGRAM, push, running_registry
+from tests.docker_registry import LOGIN, push, running_registry
 from tests.fault.installation import Installation
 
 pytestmark = [
     pytest.mark.docker,
     pytest.mark.slow,
-    pytest.mark.skipif(PROGRAM is None, reason="without docker-registry, which `jeroboam setup --tests` installs"),
 ]
 
 PATIENCE = 60.0

@@ -16,11 +16,10 @@ from jeroboam.domain.errors import Permanent
 from jeroboam.domain.registries import RegistryLogin
 from jeroboam.runtimes.base import ImageRegistryUnreachable, RuntimeOptions
 from tests.contract.rigs import docker_runtime
-from tests.docker_registry import ALLOWED, LOGIN, PROGRAM, own_address, push, running_registry, trusted
+from tests.docker_registry import ALLOWED, LOGIN, own_address, push, running_registry, trusted
 
 pytestmark = [
     pytest.mark.docker,
-    pytest.mark.skipif(PROGRAM is None, reason="without docker-registry, which `jeroboam setup --tests` installs"),
 ]
 
 WRONG = RegistryLogin(registry_username="anna", registry_password="falsches-Wort!7")

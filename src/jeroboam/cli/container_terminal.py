@@ -14,10 +14,12 @@ import threading
 import tty
 from collections.abc import Iterator
 
+from jeroboam.cli.terminal import show_error
 from jeroboam.clients.container import ContainerClient
 from jeroboam.clients.container_streams import Terminal
 from jeroboam.domain.errors import DriverError
 from jeroboam.domain.streams import TerminalSize
+from jeroboam.kit.controls import escape_line
 from jeroboam.kit.tasks import Tasks
 
 _PIECE_BYTES = 32 << 10
@@ -86,5 +88,6 @@ async def _send_sizes(zun: ContainerClient, ident: str, terminal: Terminal) -> N
 
 
 def _report(name: str, error: BaseException) -> None:
-    # The session ends by itself; what was wrong with it is told then.
-    del name, error
+    # A connection that is over is told by the end of the session.
+    if not isinstance(error, OSError):
+        show_error(escape_line(f"{name}: {error!r}"))

@@ -18,7 +18,7 @@ import aiodocker
 import aiohttp
 
 from jeroboam.clients.docker import CONNECT_SECONDS, build_url, read_error
-from jeroboam.clients.docker_streams import EngineStream
+from jeroboam.clients.docker_streams import EngineStream, OutputStream
 from jeroboam.domain.archives import PathStat
 from jeroboam.domain.errors import Temporary
 from jeroboam.domain.streams import Channel, Chunk, CloseReason, StreamClosed, StreamEnding, TerminalSize
@@ -73,21 +73,12 @@ async def write_files(engine: aiodocker.Docker, container: str, files: Mapping[s
             raise aiodocker.DockerError(response.status, await read_error(response))
 
 
-class ArchiveReader(EngineStream):
-    """An archive that comes out. Implements `ByteStream`; input is refused."""
+class ArchiveReader(OutputStream):
+    """An archive that comes out. Implements `ByteStream`."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         super().__init__()
         self._response = response
-
-    async def send(self, data: bytes) -> None:  # noqa: ARG002  (nothing takes it)
-        raise StreamClosed(self._ending or StreamEnding(reason=CloseReason.CONFLICT, detail="it takes no input"))
-
-    async def end(self) -> None:
-        """Do nothing: there is no input."""
-
-    async def resize(self, size: TerminalSize) -> None:
-        """Do nothing: there is no terminal."""
 
     async def receive(self) -> Chunk | None:
         while self._ending is None:

@@ -5,6 +5,7 @@ the `docker` runtime, which gives these streams to the agent.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -45,8 +46,21 @@ class EngineStream:
             raise StreamClosed(self._ending)
 
 
-class LogStream(EngineStream):
-    """The output of a container. Implements `ByteStream`; input is refused."""
+class OutputStream(EngineStream):
+    """The base of those that only come out: input is refused."""
+
+    async def send(self, data: bytes) -> None:  # noqa: ARG002  (nothing takes it)
+        raise StreamClosed(self._ending or StreamEnding(reason=CloseReason.CONFLICT, detail="it takes no input"))
+
+    async def end(self) -> None:
+        """Do nothing: there is no input."""
+
+    async def resize(self, size: TerminalSize) -> None:
+        """Do nothing: there is no terminal."""
+
+
+class LogStream(OutputStream):
+    """The output of a container. Implements `ByteStream`."""
 
     def __init__(self, response: aiohttp.ClientResponse, *, tty: bool) -> None:
         super().__init__()
@@ -54,15 +68,6 @@ class LogStream(EngineStream):
         self._tty = tty
         self._buffer = bytearray()
         self._chunks: deque[Chunk] = deque()
-
-    async def send(self, data: bytes) -> None:  # noqa: ARG002  (nothing takes it)
-        raise StreamClosed(self._ending or StreamEnding(reason=CloseReason.CONFLICT, detail="logs take no input"))
-
-    async def end(self) -> None:
-        """Do nothing: there is no input."""
-
-    async def resize(self, size: TerminalSize) -> None:
-        """Do nothing: there is no terminal."""
 
     async def receive(self) -> Chunk | None:
         while not self._chunks:
@@ -107,20 +112,20 @@ class LogStream(EngineStream):
         self._response.close()
 
 
-class ProcessStream(EngineStream):
+class ProcessStream(EngineStream, ABC):
     """The input and the output of a process. Implements `ByteStream`."""
 
     def __init__(self, stream: Stream) -> None:
         super().__init__()
         self._stream = stream
 
+    @abstractmethod
     async def _read_exit_code(self) -> int | None:
         """Return how the process ended; None if it still runs. Raises as the library does."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _resize(self, size: TerminalSize) -> None:
         """Set the size of the terminal. Raises as the library does."""
-        raise NotImplementedError
 
     async def send(self, data: bytes) -> None:
         self._check_open()

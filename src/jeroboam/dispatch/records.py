@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from jeroboam.dispatch.ports import HostSession
 from jeroboam.domain import states
-from jeroboam.domain.container_actions import ContainerAction
+from jeroboam.domain.container_actions import record_newest_op
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind, RuntimeState, Status
 from jeroboam.domain.host_images import UNFINISHED, ImageStatus
 from jeroboam.domain.hosts import Host, HostFacts
@@ -146,26 +146,16 @@ class DispatchRecords:
 
     async def _heal(self, tx: Transaction, before: Container, lost: Container) -> None:
         """Ask for a lost container to be made anew, as its user does with a rebuild."""
-        request_id = f"req-{self._ids.uuid()}"
         healed = states.ask_container(
             lost,
             OpKind.REBUILD,
             now=tx.now,
             seconds=self._heal_seconds,
-            request_id=request_id,
+            request_id=f"req-{self._ids.uuid()}",
             run=states.will_run(before) or await self._has_just_ended(tx, before),
         )
         await tx.containers.update(healed)
-        action = ContainerAction(
-            container_id=healed.uuid,
-            request_id=request_id,
-            seq=healed.ops[-1].seq,
-            action=OpKind.REBUILD,
-            project_id=healed.project_id,
-            user_id=healed.user_id,
-            start_time=tx.now,
-        )
-        await tx.container_actions.insert(action)
+        await tx.container_actions.insert(record_newest_op(healed, user_id=healed.user_id, now=tx.now))
         tx.hint("dispatch", f"{healed.host_id}/{healed.uuid}")
 
     async def _has_just_ended(self, tx: Transaction, container: Container) -> bool:

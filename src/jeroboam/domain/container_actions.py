@@ -32,6 +32,20 @@ class ContainerAction:
     """Why it failed; None if it has not."""
 
 
+def record_newest_op(container: Container, *, user_id: str, now: dt.datetime) -> ContainerAction:
+    """Return the record of what was asked last of the container."""
+    op = container.ops[-1]
+    return ContainerAction(
+        container_id=container.uuid,
+        request_id=op.request_id,
+        seq=op.seq,
+        action=op.kind,
+        project_id=container.project_id,
+        user_id=user_id,
+        start_time=now,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EndedOps:
     """The ops of a container that a change of its record has ended."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from jeroboam.api.call import Call
 from jeroboam.api.container.refusals import ContainerNotFound
-from jeroboam.domain.container_actions import UNRECORDED, ContainerAction
+from jeroboam.domain.container_actions import UNRECORDED, record_newest_op
 from jeroboam.domain.containers import Container, OpKind
 from jeroboam.domain.errors import Conflict
 from jeroboam.domain.states import ask_container, check_action
@@ -59,16 +59,5 @@ async def record_op(tx: Transaction, call: Call, container: Container, kind: OpK
 
 async def record_action(tx: Transaction, call: Call, container: Container) -> None:
     """Keep a record of the container's newest op for its users."""
-    op = container.ops[-1]
-    if op.kind in UNRECORDED:
-        return
-    action = ContainerAction(
-        container_id=container.uuid,
-        request_id=call.request_id,
-        seq=op.seq,
-        action=op.kind,
-        project_id=container.project_id,
-        user_id=call.caller.user_id,
-        start_time=tx.now,
-    )
-    await tx.container_actions.insert(action)
+    if container.ops[-1].kind not in UNRECORDED:
+        await tx.container_actions.insert(record_newest_op(container, user_id=call.caller.user_id, now=tx.now))
