@@ -12,7 +12,8 @@ from types import MappingProxyType
 
 from jeroboam.agent.image_access import ImageAccess
 from jeroboam.agent.journal import Journal, JournalEntry
-from jeroboam.domain.containers import ContainerObserved, Op, OpKind, RuntimeState
+from jeroboam.agent.volumes import HostVolumes
+from jeroboam.domain.containers import RESTARTING, ContainerObserved, Op, OpKind, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import Clock
 from jeroboam.protocol import Assignment
@@ -83,8 +84,18 @@ def _lacks_files(state: ContainerState, assignment: Assignment) -> bool:
 class OpExecutor:
     """Carries ops out. `tell` receives reports, and drops a report that repeats the last one."""
 
-    def __init__(self, *, runtime: Runtime, journal: Journal, access: ImageAccess, clock: Clock, tell: Tell) -> None:
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        journal: Journal,
+        access: ImageAccess,
+        volumes: HostVolumes,
+        clock: Clock,
+        tell: Tell,
+    ) -> None:
         self._runtime = runtime
+        self._volumes = volumes
         self._access = access
         self._journal = journal
         self._clock = clock
@@ -148,7 +159,7 @@ class OpExecutor:
         """Report the container if it has changed; remove an ended container with auto-remove."""
         uuid = assignment.uuid
         last = self._journal.entry(uuid).observed
-        state = await self._find(uuid)
+        state = await self._restore(assignment, last, await self._find(uuid))
         now = replace(merge_state(state, last), seq=max(last.seq, assignment.done), step=None)
         if state is None and now.seq == 0:
             return
@@ -162,6 +173,19 @@ class OpExecutor:
             now = merge_state(None, now)
             self._journal.record_observed(uuid, now)
         await self._report(uuid, now)
+
+    async def _restore(
+        self, assignment: Assignment, last: ContainerObserved, state: ContainerState | None
+    ) -> ContainerState | None:
+        """Provide the container's volumes after a restart of the machine, where the runtime could not start it."""
+        if self._volumes.are_ready(assignment.spec):
+            return state
+        await self._volumes.provide(assignment.spec)
+        policy = assignment.spec.restart_policy
+        is_lost = last.state is RuntimeState.RUNNING and state is not None and state.state is RuntimeState.EXITED
+        if is_lost and policy is not None and policy.name in RESTARTING:
+            return await self._runtime.start(assignment.uuid)
+        return state
 
     def forget(self, uuid: str) -> None:
         """Forget the container: it is not assigned any more."""
@@ -186,11 +210,16 @@ class OpExecutor:
 
     async def _make(self, assignment: Assignment, op: Op) -> ContainerState:
         """Pull the image and create the container."""
-        spec = assignment.spec
         await self._step(assignment, "image_pulling")
         await self._pull(assignment, op)
         await self._step(assignment, "container_creating")
-        return await self._runtime.create(assignment.uuid, assignment.name, spec, project=assignment.project_id)
+        return await self._create(assignment)
+
+    async def _create(self, assignment: Assignment) -> ContainerState:
+        volumes = await self._volumes.provide(assignment.spec)
+        return await self._runtime.create(
+            assignment.uuid, assignment.name, assignment.spec, project=assignment.project_id, volumes=volumes
+        )
 
     async def _pull(self, assignment: Assignment, op: Op) -> None:
         """Pull the image. Raises `Permanent` after `PULL_SECONDS` without a registry, as for a misspelt name."""
@@ -211,6 +240,7 @@ class OpExecutor:
 
     async def _have(self, assignment: Assignment, due_op: DueOp) -> ContainerState:
         """Return the container; create it if it was never created or was removed from outside."""
+        await self._volumes.provide(assignment.spec)
         try:
             return await self._runtime.inspect(assignment.uuid)
         except ContainerGone:
@@ -248,7 +278,7 @@ class OpExecutor:
             await self._pull(assignment, due_op.op)
             await self._step(assignment, "container_rebuilding")
             await self._runtime.remove(uuid, force=True)
-            state = await self._runtime.create(uuid, assignment.name, assignment.spec, project=assignment.project_id)
+            state = await self._create(assignment)
         if due_op.op.params.get("run") and state.started_at is None:
             await self._step(assignment, "container_starting")
             state = await self._runtime.start(uuid)

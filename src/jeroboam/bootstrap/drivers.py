@@ -12,6 +12,7 @@ from jeroboam.kit.clock import Clock
 from jeroboam.providers.base import Provider, ProviderSettings
 from jeroboam.runtimes.base import Runtime, RuntimeOptions, RuntimeSettings
 from jeroboam.settings import Settings, parse_networks
+from jeroboam.storage.base import Storage, StorageSettings
 
 
 def load_provider(name: str) -> type[Provider]:
@@ -27,6 +28,11 @@ def load_coe(name: str) -> type[Coe]:
 def load_runtime(name: str) -> type[Runtime]:
     """Return the runtime of that name. Raises `ValueError` that lists those that exist."""
     return cast("type[Runtime]", _load("runtimes", name, Runtime))
+
+
+def load_storage(name: str) -> type[Storage]:
+    """Return the storage of that name. Raises `ValueError` that lists those that exist."""
+    return cast("type[Storage]", _load("storage", name, Storage))
 
 
 def _load(family: str, name: str, contract: object) -> object:
@@ -59,6 +65,13 @@ def make_providers(settings: Settings, installation: str, clock: Clock) -> dict[
 def make_coes(settings: Settings, clock: Clock) -> dict[str, Coe]:
     """Return the COEs that the operator chose, by name."""
     return {name: load_coe(name).from_settings(CoeSettings(clock=clock)) for name in settings.clusters.coes}
+
+
+def make_storage(settings: Settings) -> Storage | None:
+    """Return the storage for volumes of this host, or None where the operator wants none."""
+    if settings.volumes.driver == "none":
+        return None
+    return load_storage(settings.volumes.driver).from_settings(StorageSettings(folder=settings.state / "volumes"))
 
 
 def make_runtime(settings: Settings, installation: str) -> Runtime:

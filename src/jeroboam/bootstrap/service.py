@@ -199,6 +199,7 @@ class SingleProcess:
         start_agent(
             self._context,
             runtime=self._runtime,
+            storage=drivers.make_storage(self._settings),
             journal_file=self._folder.path / "agent.db",
             open_session=lambda: self._open_session(dispatcher),
         )

@@ -69,6 +69,10 @@ class RestartPolicy:
     maximum_retry_count: int = 0
 
 
+RESTARTING = ("always", "unless-stopped")
+"""The restart policies that start a container again whatever its process ended with."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthCheck:
     """A command that the runtime runs in the container; times in seconds."""
@@ -107,7 +111,10 @@ class ContainerSpec:
     exposed_ports: dict[str, dict[str, str]] = field(default_factory=dict)
     nets: tuple[dict[str, str], ...] = ()
     mounts: tuple[dict[str, str], ...] = ()
-    """Each with `type` and `destination`; of a file (`bind`) the `source` is its content in base64."""
+    """Each with `type` and `destination`; of a file (`bind`) the `source` is its content in base64.
+
+    Of a `volume` the source is its uuid, and `size` its size in GiB.
+    """
     runtime: str | None = None
     hostname: str | None = None
     availability_zone: str | None = None
@@ -126,6 +133,8 @@ class ContainerSpec:
         return qualify_image(self.image, self.registry_domain)
 
 
+VOLUME = "volume"
+"""The type of a mount that is a volume: of that name or uuid (`source`), or a new one of that `size`."""
 BIND = "bind"
 """The type of a mount that is a file with its content (contract: container, section 2, `mounts`)."""
 
@@ -134,6 +143,34 @@ def read_files(spec: ContainerSpec) -> dict[str, bytes]:
     """Return the files that the container is created with, by their path."""
     binds = [mount for mount in spec.mounts if mount["type"] == BIND]
     return {mount["destination"]: base64.b64decode(mount["source"]) for mount in binds}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VolumeMount:
+    """A volume in a container."""
+
+    volume_id: str
+    size: int
+    """GiB."""
+    destination: str
+    is_read_only: bool = False
+
+
+def list_volume_mounts(spec: ContainerSpec) -> tuple[VolumeMount, ...]:
+    """Return the volumes that the container mounts, as the API has written them into the wish."""
+    return tuple(
+        VolumeMount(
+            volume_id=mount["source"],
+            size=int(mount["size"]),
+            destination=mount["destination"],
+            is_read_only=mount.get("read_only") == READ_ONLY,
+        )
+        for mount in spec.mounts
+        if mount["type"] == VOLUME
+    )
+
+
+READ_ONLY = "True"
 
 
 class RuntimeState(StrEnum):

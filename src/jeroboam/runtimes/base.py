@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
 from jeroboam.domain.archives import PathStat
@@ -83,6 +84,15 @@ class RuntimeSettings:
     options: RuntimeOptions = RuntimeOptions()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostMount:
+    """A folder of this host in a container. It has to exist: a runtime makes none."""
+
+    source: Path
+    destination: str
+    is_read_only: bool = False
+
+
 class Runtime(Protocol):
     """Starts and stops containers on this host. Containers are identified by their uuid."""
 
@@ -111,8 +121,10 @@ class Runtime(Protocol):
         """
         ...
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
-        """Create the container without starting it, on the network of its project.
+    async def create(
+        self, uuid: str, name: str, spec: ContainerSpec, *, project: str, volumes: Sequence[HostMount] = ()
+    ) -> ContainerState:
+        """Create the container without starting it, on the network of its project, with the volumes in it.
 
         An existing container is returned unchanged; if it was never started, the files of its mounts are written again.
         """

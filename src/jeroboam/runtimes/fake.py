@@ -23,6 +23,7 @@ from jeroboam.runtimes.base import (
     CommandTimedOut,
     ContainerGone,
     ContainerState,
+    HostMount,
     InvalidRequest,
     Runtime,
     RuntimeOptions,
@@ -93,6 +94,7 @@ class FakeRuntime(
         self.calls: list[tuple[str, str]] = []
         self.containers: dict[str, ContainerState] = {}
         self.specs: dict[str, ContainerSpec] = {}
+        self.volumes: dict[str, tuple[HostMount, ...]] = {}
         self.printed: dict[str, list[str]] = defaultdict(list)
         self.files: dict[str, dict[str, bytes]] = defaultdict(dict)
         """Archives by container and path: what was written comes out again."""
@@ -160,11 +162,14 @@ class FakeRuntime(
             report("1 of 1 MiB are here")
         await self._leave("pull")
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
+    async def create(
+        self, uuid: str, name: str, spec: ContainerSpec, *, project: str, volumes: Sequence[HostMount] = ()
+    ) -> ContainerState:
         await self._enter("create", uuid)
         if uuid not in self.containers:
             self._made += 1
             self.specs[uuid] = spec
+            self.volumes[uuid] = tuple(volumes)
             self.containers[uuid] = ContainerState(
                 uuid=uuid,
                 runtime_id=f"fake-{self._made}",

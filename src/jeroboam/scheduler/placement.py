@@ -20,6 +20,8 @@ class PlacementRequest:
 
     uuid: str
     spec: ContainerSpec
+    volume_hosts: frozenset[str] = frozenset()
+    """The uuids of the hosts that hold volumes of the container; empty if none has a host yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +80,12 @@ def check_requested_host(request: PlacementRequest, candidate: CandidateHost, _r
     return None if request.spec.host in {None, candidate.host.hostname} else "not the requested host"
 
 
+def check_volumes(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
+    """The host holds the container's volumes, all of them, or can make them."""
+    is_elsewhere = request.volume_hosts - {candidate.host.uuid}
+    return "does not hold its volumes" if is_elsewhere else None
+
+
 def check_runtime(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
     """The host has the requested low-level runtime."""
     name = request.spec.runtime
@@ -113,6 +121,7 @@ FILTERS: tuple[Filter, ...] = (
     check_enabled,
     check_requested_host,
     check_zone,
+    check_volumes,
     check_runtime,
     check_labels,
     check_room,

@@ -134,6 +134,12 @@ CONTAINERS = [
     ),
     cfg.IntOpt("action_seconds", default=120, min=1, help="When any other action on a container is given up."),
 ]
+VOLUMES = [
+    cfg.StrOpt("driver", default="local", help="Where volumes of containers come from; none is nowhere."),
+    cfg.IntOpt("maximum_size", default=100, min=1, help="Most GiB of one volume."),
+    cfg.IntOpt("max_volumes", default=40, min=-1, help="Volumes a project may have; -1 is no limit."),
+    cfg.IntOpt("max_gigabytes", default=200, min=-1, help="GiB that a project's volumes may have together."),
+]
 NODE_IMAGES = [
     cfg.StrOpt("cache", default="", help="Folder of programs that were made; empty is a folder of the user."),
     cfg.StrOpt("mirror", default="", help="URL of a mirror of published programs; empty is their own homes."),
@@ -148,6 +154,7 @@ GROUPS: dict[str, list[Any]] = {
     "clusters": CLUSTERS,
     "x509": X509,
     "containers": CONTAINERS,
+    "volumes": VOLUMES,
     "node_images": NODE_IMAGES,
 }
 
@@ -241,6 +248,16 @@ class ContainerSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class VolumeSettings:
+    """`[volumes]`."""
+
+    driver: str
+    maximum_size: int
+    max_volumes: int
+    max_gigabytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """The values of the options, by group."""
 
@@ -256,5 +273,6 @@ class Settings:
     clusters: ClusterSettings
     x509: X509Settings
     containers: ContainerSettings
+    volumes: VolumeSettings
     image_cache: Path
     image_mirror: str

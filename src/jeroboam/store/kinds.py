@@ -36,6 +36,7 @@ from jeroboam.store.selectors import (
     ServiceSelector,
     TemplateSelector,
 )
+from jeroboam.store.volumes import VOLUME, VOLUME_ATTACHMENT
 
 T = TypeVar("T")
 
@@ -160,7 +161,7 @@ NODE_RECORD = RowKind(tables.node_record, NodeRecord, NodeRecordSelector)
 ALL_KINDS: tuple[RowKind[Any, Any], ...] = (
     *(TEMPLATE, CLUSTER, NODEGROUP, CERTIFICATE, CONTAINER, HOST, SERVICE, QUOTA),
     *(BAY_CONTAINER, BAY_MANIFEST, NODE_RECORD, EVENT, CONTAINER_ACTION, INTERACTIVE_SESSION),
-    *(REGISTRY, HOST_IMAGE),
+    *(REGISTRY, HOST_IMAGE, VOLUME, VOLUME_ATTACHMENT),
 )
 """All kinds but the briefs."""
 

@@ -355,6 +355,39 @@ image = sa.Table(
     sa.UniqueConstraint("repo", "tag", "host_id"),
 )
 
+volume = sa.Table(
+    "volume",
+    metadata,
+    _id_column(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.String(255), index=True),
+    sa.Column("description", sa.Text),
+    sa.Column("project_id", sa.String(255), nullable=False, index=True),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("multiattach", sa.Boolean, nullable=False),
+    _json_column("metadata"),
+    sa.Column("is_temporary", sa.Boolean, nullable=False),
+    sa.Column("host_id", sa.String(36), index=True),
+    sa.Column("host", sa.String(255)),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("status_reason", sa.Text),
+    *_time_columns(),
+)
+
+# No foreign key: a container's row is removed with its attachments in one transaction.
+volume_attachment = sa.Table(
+    "volume_attachment",
+    metadata,
+    _id_column(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("volume_id", sa.String(36), nullable=False),
+    sa.Column("container_id", sa.String(36), nullable=False, index=True),
+    sa.Column("destination", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("volume_id", "container_id"),
+)
+
 # Sessions with containers that were asked for and not opened yet.
 interactive_session = sa.Table(
     "interactive_session",

@@ -32,7 +32,7 @@ from jeroboam.api.fields import (
 from jeroboam.api.options import ContainerBounds
 from jeroboam.api.shapes import Link, NextPage, Uuid
 from jeroboam.api.wire import links
-from jeroboam.domain.containers import Container, ContainerSpec, Status
+from jeroboam.domain.containers import RESTARTING, Container, ContainerSpec, Status
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.field_effects import DOCKER, FieldTable, docker, refuse, service
 
@@ -285,7 +285,7 @@ FIELDS = (
     ContainerField(
         name="mounts",
         check=checks.MOUNTS,
-        effect=docker("files with their content (`bind`); volumes are refused yet"),
+        effect=docker("files with their content (`bind`); volumes by `source`, or new ones by `size`; `read_only`"),
         usable_since=11,
     ),
     ContainerField(name="created_at", type=str | None, show=lambda container, _: stamp(container.created_at)),
@@ -383,7 +383,7 @@ def build_spec(wish: Mapping[str, Any], bounds: ContainerBounds, version: int) -
     policy_name = wish["restart_policy"].name if "restart_policy" in wish else "no"
     if wish.get("security_groups") and wish.get("exposed_ports"):
         raise Invalid("security_groups and exposed_ports cannot be used together.", field="exposed_ports")
-    if wish.get("auto_remove") and policy_name in checks.RESTARTING:
+    if wish.get("auto_remove") and policy_name in RESTARTING:
         reason = f"restart_policy {policy_name} starts the container again after it ends, so it would never be removed."
         raise InvalidField("auto_remove", wish["auto_remove"], reason)
     values = {ACCEPTED[name].spec_attribute: value for name, value in wish.items() if name != "name"}

@@ -36,6 +36,7 @@ from jeroboam.runtimes.base import (
     CommandTimedOut,
     ContainerGone,
     ContainerState,
+    HostMount,
     InvalidRequest,
     Runtime,
     RuntimeOptions,
@@ -56,7 +57,7 @@ from jeroboam.runtimes.base import (
 )
 from jeroboam.runtimes.docker import spec as spec_of
 from jeroboam.runtimes.docker.images import EngineImages
-from jeroboam.runtimes.docker.networks import ProjectNetworks, start_unless_detached
+from jeroboam.runtimes.docker.networks import ProjectNetworks, is_own_machine, start_unless_detached
 
 # The Engine's errors when ps does not know its options, or its output lacks the column that the Engine needs.
 _PS_REFUSES = ("ps:", "Couldn't find PID field")
@@ -136,10 +137,16 @@ class DockerRuntime(
     async def remove_image(self, image: str) -> None:
         await self._images.remove_image(image)
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
+    async def create(
+        self, uuid: str, name: str, spec: ContainerSpec, *, project: str, volumes: Sequence[HostMount] = ()
+    ) -> ContainerState:
         body = spec_of.build_creation_body(
             installation=self.installation, uuid=uuid, project=project, spec=spec, options=self._options
         )
+        if volumes:
+            if not await is_own_machine(self._ops):
+                raise Permanent("volumes lie on this machine, and its Docker Engine is on another one")
+            body["HostConfig"]["Mounts"] = spec_of.build_mounts(volumes)
         try:
             with translate_errors(f"creating container {name}"):
                 try:

@@ -8,11 +8,11 @@ from typing import Any
 
 from jeroboam.clients.docker_containers import build_memory_limits, find_owned_uuid, moment, state_of
 from jeroboam.clients.docker_images import check_image
-from jeroboam.domain.containers import BIND, Address, ContainerSpec, HealthCheck, RuntimeState
+from jeroboam.domain.containers import Address, ContainerSpec, HealthCheck, RuntimeState
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.owner_labels import KIND, ObjectKind, is_reserved
-from jeroboam.runtimes.base import ContainerState, RuntimeOptions
+from jeroboam.runtimes.base import ContainerState, HostMount, RuntimeOptions
 
 OWNER = "jeroboam.installation"
 CONTAINER = "jeroboam.container"
@@ -32,8 +32,6 @@ def build_creation_body(
     *, installation: str, uuid: str, project: str, spec: ContainerSpec, options: RuntimeOptions
 ) -> dict[str, Any]:
     """Return the request body that creates the container. Raises `Permanent` for what this runtime does not support."""
-    if any(mount["type"] != BIND for mount in spec.mounts):
-        raise Permanent("the docker runtime does not mount volumes")
     if spec.nets:
         raise Permanent("the docker runtime attaches containers to the network of their project only")
     check_image(spec.full_image)
@@ -58,6 +56,19 @@ def build_creation_body(
     if spec.healthcheck is not None:
         body["Healthcheck"] = _build_healthcheck(spec.healthcheck)
     return body
+
+
+def build_mounts(volumes: Sequence[HostMount]) -> list[dict[str, Any]]:
+    """Return the mounts of these folders. Unlike `Binds`, they make no folder that is not there."""
+    return [
+        {
+            "Type": "bind",
+            "Source": str(volume.source),
+            "Target": volume.destination,
+            "ReadOnly": volume.is_read_only,
+        }
+        for volume in volumes
+    ]
 
 
 def build_limits(*, cpu: float, memory: int) -> dict[str, int]:
