@@ -9,7 +9,7 @@ import uuid as uuids
 import aiodocker
 import pytest
 
-from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy, RuntimeState
+from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy, RuntimeState, Ulimit
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.runtimes.base import (
     CommandTimedOut,
@@ -332,3 +332,36 @@ async def test_what_does_not_run_as_it_should_can_be_ended(runtime, run, uuid, w
     await (runtime.stop(uuid, 1) if end == "stop" else runtime.kill(uuid, "SIGKILL"))
     assert (await ended(runtime, uuid)).state is RuntimeState.EXITED
     assert isinstance(await runtime.logs(uuid, stdout=True, stderr=True, timestamps=False, tail=None, since=None), str)
+
+
+async def test_the_process_is_as_asked_for(runtime, run):
+    state = await run(
+        "sleep",
+        "600",
+        user="1000:100",
+        ulimits={"nofile": Ulimit(soft=128, hard=256)},
+        read_only=True,
+        tmpfs={"/run": 1},
+        cap_drop=("ALL",),
+        sysctls={"net.ipv4.ip_local_port_range": "20000 30000"},
+    )
+    script = (
+        "id -u; id -g; ulimit -Sn; ulimit -Hn; grep CapEff /proc/self/status; touch /x 2>&1; "
+        "dd if=/dev/zero of=/run/big bs=1M count=2 2>&1 | grep -c 'No space'; "
+        "cat /proc/sys/net/ipv4/ip_local_port_range"
+    )
+    lines = (await runtime.execute(state.uuid, ["sh", "-c", script], limit=5)).output.split("\n")
+    assert lines[:4] == ["1000", "100", "128", "256"]
+    assert lines[4].split() == ["CapEff:", "0" * 16]
+    assert "Read-only file system" in lines[5]
+    assert lines[6] == "1"
+    assert lines[7].split() == ["20000", "30000"]
+
+
+async def test_raw_sockets_only_where_they_were_asked_for(runtime, run):
+    bit = 1 << 13
+    for added, has_it in (((), False), (("NET_RAW",), True)):
+        state = await run("sleep", "600", cap_add=added)
+        text = (await runtime.execute(state.uuid, ["grep", "CapEff", "/proc/self/status"], limit=5)).output
+        assert bool(int(text.split()[1], 16) & bit) is has_it
+        await runtime.remove(state.uuid, force=True)

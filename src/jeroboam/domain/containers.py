@@ -84,6 +84,41 @@ class HealthCheck:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Ulimit:
+    """A limit of the kernel for each process; -1 is none."""
+
+    soft: int
+    hard: int
+
+
+CAPABILITIES = frozenset(
+    (
+        "AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH "
+        "FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN "
+        "NET_BIND_SERVICE NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT "
+        "SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM"
+    ).split()
+)
+"""The capabilities of Linux, without `CAP_` (capabilities(7))."""
+DEFAULT_CAPABILITIES = frozenset(
+    (
+        "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID "
+        "SYS_CHROOT"
+    ).split()
+)
+"""Those that a container has by default."""
+SAFE_SYSCTLS = frozenset(
+    (
+        "kernel.shm_rmid_forced net.ipv4.ip_local_port_range net.ipv4.tcp_syncookies net.ipv4.ping_group_range "
+        "net.ipv4.ip_unprivileged_port_start net.ipv4.ip_local_reserved_ports net.ipv4.tcp_keepalive_time "
+        "net.ipv4.tcp_fin_timeout net.ipv4.tcp_keepalive_intvl net.ipv4.tcp_keepalive_probes net.ipv4.tcp_rmem "
+        "net.ipv4.tcp_wmem"
+    ).split()
+)
+"""The parameters that Kubernetes calls safe: they change nothing for others."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerSpec:
     """What the container is."""
 
@@ -126,6 +161,17 @@ class ContainerSpec:
     """The domain of that registry when the container was created: where images without a registry come from."""
     host: str | None = None
     """The host that an admin asked for."""
+    user: str | None = None
+    ulimits: dict[str, Ulimit] = field(default_factory=dict)
+    init: bool = False
+    """Whether a first process of the runtime's reaps orphans."""
+    read_only: bool = False
+    """Whether nobody can write to the root file system."""
+    tmpfs: dict[str, int] = field(default_factory=dict)
+    """Sizes in MiB by path."""
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    sysctls: dict[str, str] = field(default_factory=dict)
 
     @property
     def full_image(self) -> str:

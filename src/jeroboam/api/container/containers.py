@@ -25,7 +25,7 @@ from jeroboam.api.container.refusals import NeedsNewerVersion, RequestedHostNotF
 from jeroboam.api.container.registries import check_image_of, find_registry
 from jeroboam.api.container.volumes import attach_volumes
 from jeroboam.api.wire import next_page, page_of
-from jeroboam.domain.containers import Container, ContainerSpec, OpKind
+from jeroboam.domain.containers import DEFAULT_CAPABILITIES, Container, ContainerSpec, OpKind
 from jeroboam.domain.field_effects import check_fields
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.domain.states import STANDS, ask_container, check_action
@@ -137,6 +137,8 @@ def _check_rights(call: Call, wish: dict[str, Any]) -> None:
     for name, rule in rules.items():
         if name in wish:
             call.enforce(rule)
+    if set(wish.get("cap_add", ())) - DEFAULT_CAPABILITIES:
+        call.enforce("container:create:cap_add")
     if wish.get("privileged"):
         call.enforce("container:create:privileged")
 

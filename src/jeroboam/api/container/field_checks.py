@@ -202,12 +202,12 @@ def _check_volume(name: str, member: dict[str, str]) -> None:
     member["destination"] = path = member["destination"].rstrip("/")
     if not path:
         raise InvalidField(f"{name}/destination", "/", "a volume has a folder of its own.")
-    _check_path(name, path)
+    check_path(name, path)
     if member.setdefault("read_only", "False") not in {"True", "False"}:
         raise InvalidField(f"{name}/read_only", member["read_only"], "it has to be true or false.")
 
 
-def _check_path(name: str, path: str) -> None:
+def check_path(name: str, path: str) -> None:
     """Raise `InvalidField` for what cannot be the path of a mount."""
     parts = path.split("/")
     if not path.startswith("/") or path.endswith("/") or not {"", ".", ".."}.isdisjoint(parts[1:]):
@@ -222,7 +222,7 @@ def _check_path(name: str, path: str) -> None:
 def _check_file(name: str, member: dict[str, str]) -> None:
     """Raise `InvalidField` for a mount that is no file with its content in base64."""
     path = member["destination"]
-    _check_path(name, path)
+    check_path(name, path)
     try:
         base64.b64decode(member.get("source", ""), validate=True)
     except ValueError as error:

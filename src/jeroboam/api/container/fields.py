@@ -5,16 +5,17 @@ an attribute of `ContainerSpec` and a row here. Neighbours: `field_checks`, `vie
 """
 
 import datetime as dt
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from jeroboam.api.call import NEWEST, Call
 from jeroboam.api.container import field_checks as checks
+from jeroboam.api.container.field_row import ADDED_SINCE, ContainerField
+from jeroboam.api.container.process_fields import PROCESS_FIELDS
 from jeroboam.api.container.refusals import NeedsNewerVersion, SchemaError
 from jeroboam.api.container.shapes import AddressShape, HealthCheckShape, RestartPolicyShape
 from jeroboam.api.container.views import show_addresses, show_healthcheck, show_restart_policy, stamp, status_detail
-from jeroboam.api.field_table import Field, build_shape, compile_view
+from jeroboam.api.field_table import build_shape, compile_view
 from jeroboam.api.fields import (
     LARGEST,
     FieldCheck,
@@ -48,31 +49,6 @@ UNBOUNDED = ContainerBounds(
     maximum_disk=LARGEST,
 )
 """For schemas: without the bounds that an operator may set."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerField(Field):
-    """One field of a container. What is shown with it is the time."""
-
-    check: FieldCheck | Callable[[ContainerBounds, int], FieldCheck] | None = None
-    """The check of its value in a create; None: a create does not take it. A function gets the API version."""
-    since: int = 1
-    """The first version whose schema has it."""
-    guarded: bool = False
-    """Whether only callers see it that the policy allows (`container:get_one:NAME`)."""
-    filter: FieldCheck | None = None
-    """The check of its value as an argument of a list."""
-
-    @property
-    def is_conditional(self) -> bool:
-        """Whether some answers lack it."""
-        return self.guarded
-
-    def check_at(self, bounds: ContainerBounds, version: int) -> FieldCheck | None:
-        """The check at that version; None where that version has no such field."""
-        if self.check is None or version < self.since:
-            return None
-        return self.check if isinstance(self.check, FieldCheck) else self.check(bounds, version)
 
 
 _TEXT = text(low=0)
@@ -288,6 +264,7 @@ FIELDS = (
         effect=docker("files with their content (`bind`); volumes by `source`, or new ones by `size`; `read_only`"),
         usable_since=11,
     ),
+    *PROCESS_FIELDS,
     ContainerField(name="created_at", type=str | None, show=lambda container, _: stamp(container.created_at)),
     ContainerField(name="updated_at", type=str | None, show=lambda container, _: stamp(container.updated_at)),
 )
@@ -300,7 +277,8 @@ HIDDEN = frozenset({"registry_domain", "hints", "exposed_ports", "nets", "mounts
 """Attributes of the spec that the published API does not show. `host` is shown as it was chosen."""
 GUARDED = tuple(field.name for field in FIELDS if field.guarded)
 
-_view = compile_view(FIELDS)
+_view = compile_view(field for field in FIELDS if not field.is_added)
+_view_added = compile_view(PROCESS_FIELDS)
 if TYPE_CHECKING:
     ContainerShape = dict[str, Any]
 else:
@@ -330,8 +308,11 @@ def view(container: Container, hidden_keys: Collection[str], now: dt.datetime) -
 
 
 def single(container: Container, call: Call) -> dict[str, Any]:
-    """One container, with its links."""
-    body = view(container, hidden_from(call), call.parts.clock.now())
+    """One container, with its links, and from the newest version on with the fields that Zun does not have."""
+    now = call.parts.clock.now()
+    body = view(container, hidden_from(call), now)
+    if call.version >= ADDED_SINCE:
+        body |= _view_added(container, now)
     return body | {"links": links(call.base, "containers", container.uuid)}
 
 
@@ -391,6 +372,10 @@ def build_spec(wish: Mapping[str, Any], bounds: ContainerBounds, version: int) -
         values["image_pull_policy"] = wish["image_pull_policy"].lower()
     if "security_groups" in wish:
         values["security_groups"] = tuple(dict.fromkeys(wish["security_groups"]))
+    paths = [mount["destination"] for mount in wish.get("mounts", ())]
+    for path in wish.get("tmpfs", ()):
+        if path in paths:
+            raise InvalidField("tmpfs", path, "something else is mounted there.")
     if version < TTY_OF_ITS_OWN:
         values["tty"] = wish.get("interactive", False)
     return ContainerSpec(**{"cpu": bounds.default_cpu, "memory": bounds.default_memory, **values})

@@ -53,6 +53,8 @@ def build_creation_body(
         body["WorkingDir"] = spec.workdir
     if spec.hostname:
         body["Hostname"] = spec.hostname
+    if spec.user:
+        body["User"] = spec.user
     if spec.healthcheck is not None:
         body["Healthcheck"] = _build_healthcheck(spec.healthcheck)
     return body
@@ -94,7 +96,12 @@ def _build_host_config(spec: ContainerSpec, options: RuntimeOptions) -> dict[str
         "Privileged": spec.privileged,
         **build_limits(cpu=spec.cpu, memory=spec.memory),
         # With raw sockets a container could forge packets of its neighbours.
-        "CapDrop": ["NET_RAW"],
+        "CapDrop": [name for name in dict.fromkeys(("NET_RAW", *spec.cap_drop)) if name not in spec.cap_add],
+        "CapAdd": list(spec.cap_add),
+        "ReadonlyRootfs": spec.read_only,
+        "Tmpfs": {path: f"rw,nosuid,nodev,size={size}m" for path, size in spec.tmpfs.items()},
+        "Ulimits": [{"Name": name, "Soft": limit.soft, "Hard": limit.hard} for name, limit in spec.ulimits.items()],
+        "Sysctls": dict(spec.sysctls),
         "PidsLimit": options.max_processes,
         "LogConfig": {
             "Type": "json-file",
@@ -106,6 +113,8 @@ def _build_host_config(spec: ContainerSpec, options: RuntimeOptions) -> dict[str
             "Name": spec.restart_policy.name,
             "MaximumRetryCount": spec.restart_policy.maximum_retry_count,
         }
+    if spec.init:
+        config["Init"] = True
     if spec.runtime:
         config["Runtime"] = spec.runtime
     if spec.disk:
