@@ -365,3 +365,16 @@ async def test_raw_sockets_only_where_they_were_asked_for(runtime, run):
         text = (await runtime.execute(state.uuid, ["grep", "CapEff", "/proc/self/status"], limit=5)).output
         assert bool(int(text.split()[1], 16) & bit) is has_it
         await runtime.remove(state.uuid, force=True)
+
+
+async def test_dedicated_cores_are_a_containers_own_and_no_other_ones(busybox, uuid):
+    async with docker_runtime(options=RuntimeOptions(dedicated_cpus=(0,))) as pinning:
+        for cpuset in ((0,), ()):
+            spec = ContainerSpec(image="busybox", command=("sleep", "600"))
+            state = await pinning.create(uuid, "a", spec, project="p", cpuset=cpuset)
+            await pinning.start(state.uuid)
+            text = (await pinning.execute(uuid, ["grep", "Cpus_allowed_list", "/proc/self/status"], limit=5)).output
+            allowed = text.split()[1]
+            assert allowed == "0" if cpuset else allowed.startswith("1")
+            await pinning.remove(uuid, force=True)
+        assert (await pinning.facts()).enable_cpu_pinning

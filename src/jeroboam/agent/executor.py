@@ -218,7 +218,12 @@ class OpExecutor:
     async def _create(self, assignment: Assignment) -> ContainerState:
         volumes = await self._volumes.provide(assignment.spec)
         return await self._runtime.create(
-            assignment.uuid, assignment.name, assignment.spec, project=assignment.project_id, volumes=volumes
+            assignment.uuid,
+            assignment.name,
+            assignment.spec,
+            project=assignment.project_id,
+            volumes=volumes,
+            cpuset=assignment.cpuset,
         )
 
     async def _pull(self, assignment: Assignment, op: Op) -> None:

@@ -3,6 +3,7 @@
 Each loader returns a class that names its contract as a base, so that the type checker compares both.
 """
 
+import os
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import cast
@@ -77,6 +78,12 @@ def make_storage(settings: Settings) -> Storage | None:
 def make_runtime(settings: Settings, installation: str) -> Runtime:
     """Return the runtime of this host, with the operator's settings."""
     options = settings.containers
+    dedicated_cpus = tuple(sorted(set(options.dedicated_cpus)))
+    cores = os.cpu_count() or 1
+    if not set(dedicated_cpus) < set(range(cores)):
+        numbers = ", ".join(map(str, dedicated_cpus))
+        last = f"this machine has 0 to {cores - 1}, and one has to be shared"
+        raise ValueError(f"[containers] dedicated_cpus: {numbers} cannot be: {last}")
     return load_runtime(options.runtime).from_settings(
         RuntimeSettings(
             installation=installation,
@@ -85,6 +92,7 @@ def make_runtime(settings: Settings, installation: str) -> Runtime:
                 max_processes=options.max_processes,
                 log_mib=options.log_mib,
                 log_files=options.log_files,
+                dedicated_cpus=dedicated_cpus,
                 registry_networks=tuple(parse_networks(options.registry_networks, "[containers] registry_networks")),
             ),
         )

@@ -253,6 +253,7 @@ async def _assignment(tx: Transaction, container: Container) -> Assignment:
         project_id=container.project_id,
         generation=container.generation,
         spec=container.spec,
+        cpuset=container.cpuset,
         ops=pending_ops,
         done=max(container.observed.seq, container.given_up),
         deadline_at=container.deadline_at,

@@ -181,6 +181,8 @@ class ContainerSpec:
 
 VOLUME = "volume"
 """The type of a mount that is a volume: of that name or uuid (`source`), or a new one of that `size`."""
+DEDICATED = "dedicated"
+"""The policy of a container that has cores for itself; their number is `cpu`, a whole one."""
 BIND = "bind"
 """The type of a mount that is a file with its content (contract: container, section 2, `mounts`)."""
 
@@ -288,6 +290,8 @@ class Container:
     """Written by the container loop: the host that the container was placed on."""
     host: str | None = None
     """The name of that host."""
+    cpuset: tuple[int, ...] = ()
+    """Written by the container loop: the cores of that host that are the container's own."""
     observed: ContainerObserved = ContainerObserved()
     given_up: int = 0
     """Written by the container loop: the last op that will not be carried out."""

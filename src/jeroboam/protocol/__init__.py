@@ -56,6 +56,8 @@ class Assignment(Message, frozen=True, kw_only=True, tag="assignment"):
     """The ops that are not reported as ended, oldest first."""
     done: int
     """The number of the last op that the server knows to have ended."""
+    cpuset: tuple[int, ...] = ()
+    """The cores that are the container's own."""
     deadline_at: dt.datetime | None = None
     login: RegistryLogin | None = None
     """For the registry of the image, while an op is pending that may pull it. It is never written to the host."""

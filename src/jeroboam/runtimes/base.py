@@ -49,6 +49,8 @@ class RuntimeOptions:
     """The size of one log file of a container, in MiB."""
     log_files: int = 2
     """The number of log files of a container."""
+    dedicated_cpus: tuple[int, ...] = ()
+    """Cores that no container shares."""
     registry_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Networks outside of the Internet from which images may be pulled; by default such registries are refused."""
 
@@ -122,10 +124,18 @@ class Runtime(Protocol):
         ...
 
     async def create(
-        self, uuid: str, name: str, spec: ContainerSpec, *, project: str, volumes: Sequence[HostMount] = ()
+        self,
+        uuid: str,
+        name: str,
+        spec: ContainerSpec,
+        *,
+        project: str,
+        volumes: Sequence[HostMount] = (),
+        cpuset: Sequence[int] = (),
     ) -> ContainerState:
         """Create the container without starting it, on the network of its project, with the volumes in it.
 
+        It runs on the cores of `cpuset`; without them on all that are not dedicated.
         An existing container is returned unchanged; if it was never started, the files of its mounts are written again.
         """
         ...

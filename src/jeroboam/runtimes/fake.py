@@ -95,6 +95,7 @@ class FakeRuntime(
         self.containers: dict[str, ContainerState] = {}
         self.specs: dict[str, ContainerSpec] = {}
         self.volumes: dict[str, tuple[HostMount, ...]] = {}
+        self.cpusets: dict[str, tuple[int, ...]] = {}
         self.printed: dict[str, list[str]] = defaultdict(list)
         self.files: dict[str, dict[str, bytes]] = defaultdict(dict)
         """Archives by container and path: what was written comes out again."""
@@ -163,13 +164,21 @@ class FakeRuntime(
         await self._leave("pull")
 
     async def create(
-        self, uuid: str, name: str, spec: ContainerSpec, *, project: str, volumes: Sequence[HostMount] = ()
+        self,
+        uuid: str,
+        name: str,
+        spec: ContainerSpec,
+        *,
+        project: str,
+        volumes: Sequence[HostMount] = (),
+        cpuset: Sequence[int] = (),
     ) -> ContainerState:
         await self._enter("create", uuid)
         if uuid not in self.containers:
             self._made += 1
             self.specs[uuid] = spec
             self.volumes[uuid] = tuple(volumes)
+            self.cpusets[uuid] = tuple(cpuset)
             self.containers[uuid] = ContainerState(
                 uuid=uuid,
                 runtime_id=f"fake-{self._made}",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 
 def default_state() -> Path:
@@ -120,6 +120,12 @@ CONTAINERS = [
     cfg.IntOpt("max_disk", default=100, min=-1, help="GiB that a project's containers may have together."),
     cfg.FloatOpt("execute_seconds", default=5.0, min=0.1, help="How long a command run in a container may take."),
     cfg.IntOpt("create_seconds", default=600, min=1, help="When the creation of a container is given up."),
+    cfg.ListOpt(
+        "dedicated_cpus",
+        default=[],
+        item_type=types.Integer(min=0),
+        help="Numbers of cores of this host for containers with cpu_policy dedicated; no other container uses them.",
+    ),
     cfg.IntOpt("max_processes", default=2048, min=16, help="Processes and threads that a container may have at once."),
     cfg.IntOpt("log_mib", default=10, min=1, help="MiB of a container's output that are kept in one file."),
     cfg.IntOpt("log_files", default=2, min=1, help="Files of a container's output that are kept."),
@@ -239,6 +245,7 @@ class ContainerSettings:
     max_disk: int
     execute_seconds: float
     create_seconds: int
+    dedicated_cpus: list[int]
     max_processes: int
     log_mib: int
     log_files: int

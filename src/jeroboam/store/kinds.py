@@ -322,6 +322,16 @@ class ContainerRows(Rows[Container, ContainerSelector]):
         query = sa.select(*_SUMS, host_id).where(host_id.is_not(None)).group_by(host_id)
         return {row[-1]: _read_use(row) for row in (await self._connection.execute(query)).all()}
 
+    async def list_pinned_cpus(self) -> dict[str, frozenset[int]]:
+        """Return the cores that containers have for themselves, by host uuid."""
+        table = tables.container
+        containers = await self.where(table.c.host_id.is_not(None), sa.cast(table.c.cpuset, sa.Text) != "[]")
+        cpus: dict[str, frozenset[int]] = {}
+        for container in containers:
+            if container.host_id is not None:
+                cpus[container.host_id] = cpus.get(container.host_id, frozenset()) | set(container.cpuset)
+        return cpus
+
     async def list_unsettled(self) -> list[str]:
         """Return the uuids of containers with work to do, for a resync."""
         table = tables.container

@@ -33,7 +33,7 @@ from jeroboam.api.fields import (
 from jeroboam.api.options import ContainerBounds
 from jeroboam.api.shapes import Link, NextPage, Uuid
 from jeroboam.api.wire import links
-from jeroboam.domain.containers import RESTARTING, Container, ContainerSpec, Status
+from jeroboam.domain.containers import DEDICATED, RESTARTING, Container, ContainerSpec, Status
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.field_effects import DOCKER, FieldTable, docker, refuse, service
 
@@ -83,7 +83,7 @@ FIELDS = (
     ContainerField(
         name="cpu_policy",
         check=choice("dedicated", "shared"),
-        effect={DOCKER: refuse("cores are shared: no host pins them", carries=("shared",))},
+        effect=docker("`dedicated`: whole cores of its own, where a host has some for that (`dedicated_cpus`)"),
         type=str,
     ),
     ContainerField(
@@ -372,6 +372,8 @@ def build_spec(wish: Mapping[str, Any], bounds: ContainerBounds, version: int) -
         values["image_pull_policy"] = wish["image_pull_policy"].lower()
     if "security_groups" in wish:
         values["security_groups"] = tuple(dict.fromkeys(wish["security_groups"]))
+    if wish.get("cpu_policy") == DEDICATED and not wish.get("cpu", bounds.default_cpu).is_integer():
+        raise InvalidField("cpu", wish.get("cpu", bounds.default_cpu), "dedicated cores are whole ones.")
     paths = [mount["destination"] for mount in wish.get("mounts", ())]
     for path in wish.get("tmpfs", ()):
         if path in paths:

@@ -103,7 +103,15 @@ class ContainerReconciler:
         await tx.serialise("", "placement")
         use_by_host = await tx.containers.use_by_host()
         hosts = await tx.hosts_without_lock.select()
-        candidates = [CandidateHost(host=host, use=use_by_host.get(host.uuid, ContainerUse())) for host in hosts]
+        pinned_cpus = await tx.containers.list_pinned_cpus()
+        candidates = [
+            CandidateHost(
+                host=host,
+                use=use_by_host.get(host.uuid, ContainerUse()),
+                pinned_cpus=pinned_cpus.get(host.uuid, frozenset()),
+            )
+            for host in hosts
+        ]
         rules = PlacementRules(now=tx.now, down_seconds=self._host_down_seconds)
         volume_hosts = await tx.volumes.list_hosts(
             [container.uuid for container in containers if list_volume_mounts(container.spec)]
@@ -123,11 +131,14 @@ class ContainerReconciler:
             if isinstance(answer, PlacementRefusal):
                 waits[container.uuid] = await self._refuse(tx, container, answer)
                 continue
-            placed_container = replace(container, host_id=answer.uuid, host=answer.hostname, failure=None)
+            host = answer.host
+            placed_container = replace(
+                container, host_id=host.uuid, host=host.hostname, cpuset=answer.cpuset, failure=None
+            )
             await tx.containers.update(states.project_container(placed_container))
             if list_volume_mounts(container.spec):
-                await tx.volumes.settle(container.uuid, answer.uuid, answer.hostname)
-            tx.hint("dispatch", f"{answer.uuid}/{container.uuid}")
+                await tx.volumes.settle(container.uuid, host.uuid, host.hostname)
+            tx.hint("dispatch", f"{host.uuid}/{container.uuid}")
             waits[container.uuid] = self._seconds_left(placed_container, tx.now)
         return waits
 

@@ -113,7 +113,8 @@ class DockerRuntime(
     async def facts(self) -> HostFacts:
         with translate_errors("asking the Engine for its facts"):
             info = await self._live.system.info()
-        return spec_of.read_facts(info, await asyncio.to_thread(_read_disk_size, info.get("DockerRootDir", "")))
+        disk_bytes = await asyncio.to_thread(_read_disk_size, info.get("DockerRootDir", ""))
+        return spec_of.read_facts(info, disk_bytes, self._options.dedicated_cpus)
 
     async def pull(
         self,
@@ -138,11 +139,20 @@ class DockerRuntime(
         await self._images.remove_image(image)
 
     async def create(
-        self, uuid: str, name: str, spec: ContainerSpec, *, project: str, volumes: Sequence[HostMount] = ()
+        self,
+        uuid: str,
+        name: str,
+        spec: ContainerSpec,
+        *,
+        project: str,
+        volumes: Sequence[HostMount] = (),
+        cpuset: Sequence[int] = (),
     ) -> ContainerState:
         body = spec_of.build_creation_body(
             installation=self.installation, uuid=uuid, project=project, spec=spec, options=self._options
         )
+        if cpus := cpuset or spec_of.list_shared_cpus(self._options):
+            body["HostConfig"]["CpusetCpus"] = ",".join(map(str, cpus))
         if volumes:
             if not await is_own_machine(self._ops):
                 raise Permanent("volumes lie on this machine, and its Docker Engine is on another one")

@@ -3,6 +3,7 @@
 The Engine's fields are those of its published API (1.41 and later). Neighbours: `runtime`, which sends the requests.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -186,7 +187,12 @@ def _read_addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
     return tuple(addresses)
 
 
-def read_facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
+def list_shared_cpus(options: RuntimeOptions) -> list[int]:
+    """Return the cores that containers share; none if they share all."""
+    return [cpu for cpu in range(os.cpu_count() or 1) if cpu not in options.dedicated_cpus and options.dedicated_cpus]
+
+
+def read_facts(info: Mapping[str, Any], disk_bytes: int, dedicated_cpus: tuple[int, ...] = ()) -> HostFacts:
     """Return the facts of the Engine's host."""
     return HostFacts(
         hostname=info["Name"],
@@ -200,6 +206,7 @@ def read_facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
         kernel_version=info.get("KernelVersion", ""),
         labels=dict(label.partition("=")[::2] for label in info.get("Labels") or ()),
         runtimes=tuple(sorted(info.get("Runtimes") or ())),
+        dedicated_cpus=dedicated_cpus,
         runtime_name="docker",
         runtime_version=info.get("ServerVersion", ""),
     )

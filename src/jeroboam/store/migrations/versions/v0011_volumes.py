@@ -1,4 +1,4 @@
-"""Tables for volumes and for their attachments to containers."""
+"""Tables for volumes and for their attachments to containers; cores that containers have for themselves."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -47,3 +47,4 @@ def upgrade() -> None:
         sa.UniqueConstraint("volume_id", "container_id", name=op.f("uq_volume_attachment_volume_id")),
     )
     op.create_index(op.f("ix_volume_attachment_container_id"), "volume_attachment", ["container_id"])
+    op.add_column("container", sa.Column("cpuset", sa.JSON(), nullable=False, server_default="[]"))
