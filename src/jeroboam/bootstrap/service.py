@@ -127,7 +127,8 @@ class SingleProcess:
             stack.push_async_callback(self._store.close)
             stack.push_async_callback(keystone.stop)
             await asyncio.gather(self._wait_for_keystone(show_step), self._open_store(show_step))
-            await keystone.register(api_url, heat_views=settings.api.heat_views)
+            has_volumes = settings.volumes.driver != "none"
+            await keystone.register(api_url, heat_views=settings.api.heat_views, has_volumes=has_volumes)
             addresses = ListenAddresses(api=api_url, keystone=keystone.url)
             tokens = KeystoneTokens(
                 auth_url=keystone.url,

@@ -9,30 +9,11 @@ from dataclasses import replace
 from jeroboam.api.call import Call
 from jeroboam.api.container.refusals import VolumeNotFound
 from jeroboam.api.fields import InvalidField
+from jeroboam.api.volume_quota import check_volume_quota
 from jeroboam.domain.containers import VOLUME, ContainerSpec
-from jeroboam.domain.errors import Conflict, OverQuota
-from jeroboam.domain.quotas import UNLIMITED
+from jeroboam.domain.errors import Conflict
 from jeroboam.domain.volumes import Volume, VolumeAttachment, check_attachable
 from jeroboam.store import Transaction
-
-
-async def check_volume_quota(tx: Transaction, call: Call, project_id: str, sizes: list[int]) -> None:
-    """Raise unless the project may have so many GiB more in so many volumes. It holds the project's lock."""
-    bounds = call.parts.options.volume_bounds
-    for size in sizes:
-        if size > bounds.maximum_size:
-            raise InvalidField("size", size, f"a volume has at most {bounds.maximum_size} GiB.")
-    if not sizes:
-        return
-    await tx.serialise(project_id, "volumes")
-    count, gigabytes = await tx.volumes.use_of_project(project_id)
-    limits = {
-        "volumes": (bounds.max_volumes, count + len(sizes)),
-        "gigabytes": (bounds.max_gigabytes, gigabytes + sum(sizes)),
-    }
-    over = [name for name, (limit, use) in limits.items() if limit != UNLIMITED and use > limit]
-    if over:
-        raise OverQuota(f"Quota exceeded for resources: {over}")
 
 
 async def attach_volumes(tx: Transaction, call: Call, spec: ContainerSpec, container_id: str) -> ContainerSpec:
