@@ -7,9 +7,10 @@ Neighbour: `worker`, which calls this module for each container, one call at a t
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
+from jeroboam.agent.due_ops import DueOp, find_due_op
 from jeroboam.agent.image_access import ImageAccess
 from jeroboam.agent.journal import Journal, JournalEntry
 from jeroboam.agent.volumes import HostVolumes
@@ -36,24 +37,6 @@ PULL_SECONDS = 20.0
 
 # Steps that can be interrupted at any moment and leave no half-made object.
 _INTERRUPTIBLE = frozenset({"image_pulling", "container_stopping"})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DueOp:
-    """The next op. `skips_earlier`: the earlier ops need not be done any more."""
-
-    op: Op
-    skips_earlier: bool = False
-
-
-def find_due_op(assignment: Assignment, entry: JournalEntry) -> DueOp | None:
-    """Return the next op, or None: the oldest op that has not ended, or a delete, which replaces the others."""
-    last_seq = max(assignment.done, entry.observed.seq)
-    pending_ops = [op for op in assignment.ops if op.seq > last_seq]
-    deletes = [op for op in pending_ops if op.kind is OpKind.DELETE]
-    if deletes:
-        return DueOp(op=deletes[-1], skips_earlier=deletes[-1] is not pending_ops[0])
-    return DueOp(op=pending_ops[0]) if pending_ops else None
 
 
 def merge_state(state: ContainerState | None, last: ContainerObserved) -> ContainerObserved:
@@ -140,8 +123,7 @@ class OpExecutor:
     async def report_wait(self, assignment: Assignment, op: Op, reason: str) -> None:
         """Report why the op has to be retried."""
         self._reasons[assignment.uuid] = (op.seq, reason)
-        last = self._journal.entry(assignment.uuid).observed
-        step = self._steps.get(assignment.uuid)
+        last, step = self._journal.entry(assignment.uuid).observed, self._steps.get(assignment.uuid)
         await self._report(assignment.uuid, replace(last, step=step, error=reason, error_seq=op.seq, failed_op=None))
 
     async def give_up(self, assignment: Assignment, op: Op) -> None:
@@ -183,9 +165,8 @@ class OpExecutor:
         await self._volumes.provide(assignment.spec)
         policy = assignment.spec.restart_policy
         is_lost = last.state is RuntimeState.RUNNING and state is not None and state.state is RuntimeState.EXITED
-        if is_lost and policy is not None and policy.name in RESTARTING:
-            return await self._runtime.start(assignment.uuid)
-        return state
+        is_started = is_lost and policy is not None and policy.name in RESTARTING
+        return await self._runtime.start(assignment.uuid) if is_started else state
 
     def forget(self, uuid: str) -> None:
         """Forget the container: it is not assigned any more."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from jeroboam.domain.volumes import Volume, VolumeAttachment, VolumeStatus
-from jeroboam.store import tables
+from jeroboam.store import volume_tables as tables
 from jeroboam.store.rows import RowKind, Rows
 from jeroboam.store.selectors import VolumeAttachmentSelector, VolumeSelector
 

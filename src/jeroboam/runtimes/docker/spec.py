@@ -187,9 +187,11 @@ def _read_addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
     return tuple(addresses)
 
 
-def list_shared_cpus(options: RuntimeOptions) -> list[int]:
-    """Return the cores that containers share; none if they share all."""
-    return [cpu for cpu in range(os.cpu_count() or 1) if cpu not in options.dedicated_cpus and options.dedicated_cpus]
+def format_cpus(cpuset: Sequence[int], options: RuntimeOptions) -> str:
+    """Return a container's own cores, or those that all share; empty if they share all of the machine."""
+    dedicated_cpus = options.dedicated_cpus
+    shared_cpus = [cpu for cpu in range(os.cpu_count() or 1) if dedicated_cpus and cpu not in dedicated_cpus]
+    return ",".join(map(str, cpuset or shared_cpus))
 
 
 def read_facts(info: Mapping[str, Any], disk_bytes: int, dedicated_cpus: tuple[int, ...] = ()) -> HostFacts:
