@@ -19,6 +19,7 @@ from jeroboam.store.selectors import (
     NodeGroupSelector,
     QuotaSelector,
     RegistrySelector,
+    VolumeSelector,
 )
 from jeroboam.store.store import Store
 from jeroboam.store.transaction import Notification, Transaction
@@ -46,6 +47,7 @@ __all__ = [
     "StoreUnavailable",
     "TemplateFilter",
     "Transaction",
+    "VolumeSelector",
     "check_growth",
     "fault_of",
     "sort_keys",
