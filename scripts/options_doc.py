@@ -51,7 +51,7 @@ def _who(check: str) -> str:
         return WHO[check]
     roles = [role for role in ("reader", "member") if f"role:{role}" in check]
     whose = " or ".join(roles) + " of the project" if roles else "everybody in the project"
-    return f"{whose}, or the admin role"
+    return f"{whose}, or the admin role" if "role:admin" in check else whose
 
 
 def filled(text: str, tables: Mapping[str, str]) -> str:
