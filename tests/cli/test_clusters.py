@@ -73,6 +73,10 @@ node_groups:
     max_nodes: 3
 """
     )
+    printed = (await cli(f"cluster create -f {file} --show-api")).splitlines()
+    assert [line.split()[0] for line in printed[-3:]] == ["openstack", "while", "openstack"], (
+        "groups wait for the cluster"
+    )
     await cli(f"cluster create -f {file} --workers 1 --label extra=a=b")
     [cluster] = json.loads(await cli("cluster list -o json"))
     assert (cluster["master_count"], cluster["master_lb_enabled"]) == (3, True)

@@ -93,7 +93,8 @@ async def test_a_size_of_memory_may_have_a_unit(cli, size, mebibytes):
 async def test_a_failure_is_told(cli, service):
     service.runtime.misbehave("create", InjectedFault(error=Permanent("no such image: nosuch")))
     done = await cli.run("run --name box nosuch")
-    assert (done.status, done.err) == (1, "jeroboam: container box: no such image: nosuch\n")
+    stays = "the container stays until: jeroboam rm box"
+    assert (done.status, done.err) == (1, f"jeroboam: container box: no such image: nosuch; {stays}\n")
 
 
 @pytest.mark.parametrize(
@@ -166,6 +167,12 @@ async def type_at(cli, *words):
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def test_a_name_is_given_once(cli):
+    await cli("run --name box busybox")
+    refusal = await cli.refused("run --name box busybox")
+    assert refusal == "jeroboam: --name box: there is a container of that name already"
 
 
 async def test_a_command_with_input(cli, service):
