@@ -7,9 +7,11 @@ Neighbour: `worker`, which calls this module for each container, one call at a t
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
+from jeroboam.agent.container_ports import ContainerPorts, lacks_parts
+from jeroboam.agent.due_ops import DueOp, find_due_op
 from jeroboam.agent.image_access import ImageAccess
 from jeroboam.agent.journal import Journal, JournalEntry
 from jeroboam.domain.containers import ContainerObserved, Op, OpKind, RuntimeState
@@ -37,24 +39,6 @@ PULL_SECONDS = 20.0
 _INTERRUPTIBLE = frozenset({"image_pulling", "container_stopping"})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DueOp:
-    """The next op. `skips_earlier`: the earlier ops need not be done any more."""
-
-    op: Op
-    skips_earlier: bool = False
-
-
-def find_due_op(assignment: Assignment, entry: JournalEntry) -> DueOp | None:
-    """Return the next op, or None: the oldest op that has not ended, or a delete, which replaces the others."""
-    last_seq = max(assignment.done, entry.observed.seq)
-    pending_ops = [op for op in assignment.ops if op.seq > last_seq]
-    deletes = [op for op in pending_ops if op.kind is OpKind.DELETE]
-    if deletes:
-        return DueOp(op=deletes[-1], skips_earlier=deletes[-1] is not pending_ops[0])
-    return DueOp(op=pending_ops[0]) if pending_ops else None
-
-
 def merge_state(state: ContainerState | None, last: ContainerObserved) -> ContainerObserved:
     """Return the last report with the present state merged in. A container that is gone keeps exit code and times."""
     if state is None:
@@ -75,16 +59,21 @@ def merge_state(state: ContainerState | None, last: ContainerObserved) -> Contai
     )
 
 
-def _lacks_files(state: ContainerState, assignment: Assignment) -> bool:
-    """Whether the container may lack files that it is created with: an earlier attempt did not get further."""
-    return state.started_at is None and bool(assignment.spec.mounts)
-
-
 class OpExecutor:
     """Carries ops out. `tell` receives reports, and drops a report that repeats the last one."""
 
-    def __init__(self, *, runtime: Runtime, journal: Journal, access: ImageAccess, clock: Clock, tell: Tell) -> None:
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        journal: Journal,
+        access: ImageAccess,
+        clock: Clock,
+        tell: Tell,
+        ports: ContainerPorts,
+    ) -> None:
         self._runtime = runtime
+        self._ports = ports
         self._access = access
         self._journal = journal
         self._clock = clock
@@ -177,20 +166,19 @@ class OpExecutor:
     async def create(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
         state = await self._find(assignment.uuid) if before is not None else None
         self._begin(assignment.uuid, due_op.op, None)
-        if state is None or _lacks_files(state, assignment):
+        if state is None or lacks_parts(state, assignment):
             state = await self._make(assignment, due_op.op)
         if due_op.op.params.get("run") and state.started_at is None:
             await self._step(assignment, "container_starting")
-            state = await self._runtime.start(assignment.uuid)
+            state = await self._ports.start(assignment)
         return state
 
     async def _make(self, assignment: Assignment, op: Op) -> ContainerState:
         """Pull the image and create the container."""
-        spec = assignment.spec
         await self._step(assignment, "image_pulling")
         await self._pull(assignment, op)
         await self._step(assignment, "container_creating")
-        return await self._runtime.create(assignment.uuid, assignment.name, spec, project=assignment.project_id)
+        return await self._ports.create(assignment)
 
     async def _pull(self, assignment: Assignment, op: Op) -> None:
         """Pull the image. Raises `Permanent` after `PULL_SECONDS` without a registry, as for a misspelt name."""
@@ -223,7 +211,7 @@ class OpExecutor:
             return state
         self._begin(assignment.uuid, due_op.op, state)
         await self._step(assignment, "container_starting")
-        return await self._runtime.start(assignment.uuid)
+        return await self._ports.start(assignment)
 
     async def reboot(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
         state = await self._have(assignment, due_op)
@@ -232,7 +220,7 @@ class OpExecutor:
         self._begin(assignment.uuid, due_op.op, state)
         await self._step(assignment, "container_rebooting")
         await self._runtime.stop(assignment.uuid, due_op.op.params.get("timeout"))
-        return await self._runtime.start(assignment.uuid)
+        return await self._ports.start(assignment)
 
     async def rebuild(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
         """Make the container anew. The old one goes once the image is there, and is known by its id."""
@@ -241,17 +229,17 @@ class OpExecutor:
         state = await self._find(uuid)
         is_retry = before is not None and old_id is not None
         if state is not None and is_retry and state.runtime_id != old_id:
-            if _lacks_files(state, assignment):
+            if lacks_parts(state, assignment):
                 state = await self._make(assignment, due_op.op)
         else:
             await self._step(assignment, "image_pulling")
             await self._pull(assignment, due_op.op)
             await self._step(assignment, "container_rebuilding")
             await self._runtime.remove(uuid, force=True)
-            state = await self._runtime.create(uuid, assignment.name, assignment.spec, project=assignment.project_id)
+            state = await self._ports.create(assignment)
         if due_op.op.params.get("run") and state.started_at is None:
             await self._step(assignment, "container_starting")
-            state = await self._runtime.start(uuid)
+            state = await self._ports.start(assignment)
         return state
 
     async def stop(self, assignment: Assignment, due_op: DueOp, _: JournalEntry | None) -> ContainerState:
@@ -298,6 +286,22 @@ class OpExecutor:
         except ContainerGone:
             # The container is created with these limits at its next start.
             return None
+
+    async def change_networks(
+        self, assignment: Assignment, due_op: DueOp, _: JournalEntry | None
+    ) -> ContainerState | None:
+        """Attach or detach: the assignment says which ports the container has now."""
+        is_detach = due_op.op.kind is OpKind.NETWORK_DETACH
+        await self._step(assignment, "network_detaching" if is_detach else "network_attaching")
+        await self._ports.ensure()
+        # A container that was never created is created with these ports.
+        has_container = await self._find(assignment.uuid) is not None
+        return await self._ports.plug(assignment) if has_container else None
+
+    async def change_groups(self, assignment: Assignment, *_: object) -> ContainerState | None:
+        """Have the rules of the container's groups set: the assignment has them."""
+        await self._ports.ensure()
+        return await self._find(assignment.uuid)
 
     async def delete(self, assignment: Assignment, due_op: DueOp, _: JournalEntry | None) -> None:
         params = due_op.op.params
@@ -379,6 +383,10 @@ _OPERATIONS: Mapping[OpKind, _Operation] = MappingProxyType(
         OpKind.UNPAUSE: OpExecutor.unpause,
         OpKind.KILL: OpExecutor.kill,
         OpKind.UPDATE: OpExecutor.update,
+        OpKind.NETWORK_ATTACH: OpExecutor.change_networks,
+        OpKind.NETWORK_DETACH: OpExecutor.change_networks,
+        OpKind.ADD_SECURITY_GROUP: OpExecutor.change_groups,
+        OpKind.REMOVE_SECURITY_GROUP: OpExecutor.change_groups,
         OpKind.DELETE: OpExecutor.delete,
     }
 )

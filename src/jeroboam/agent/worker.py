@@ -11,7 +11,8 @@ from enum import Enum, auto
 
 import structlog
 
-from jeroboam.agent.executor import DueOp, OpExecutor
+from jeroboam.agent.due_ops import DueOp
+from jeroboam.agent.executor import OpExecutor
 from jeroboam.domain.containers import OpKind
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.attempts import RetryPolicy, seconds_left

@@ -24,6 +24,8 @@ class HostFacts:
     runtime_name: str = ""
     runtime_version: str = ""
     enable_cpu_pinning: bool = False
+    used_subnets: tuple[str, ...] = ()
+    """Subnets of the host itself, which no network of a project may overlap."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Self, final
 from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
+from jeroboam.domain.host_ports import HostPort
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.registries import RegistryLogin
@@ -36,6 +37,7 @@ from jeroboam.runtimes.base import (
     SupportsInteractiveExec,
     SupportsLogs,
     SupportsPause,
+    SupportsPlug,
     SupportsResize,
 )
 from jeroboam.runtimes.fake_images import FakeImageStore
@@ -62,6 +64,7 @@ class InjectedFault:
 @final
 class FakeRuntime(
     Runtime,
+    SupportsPlug,
     SupportsPause,
     SupportsResize,
     SupportsLogs,
@@ -93,6 +96,8 @@ class FakeRuntime(
         self.calls: list[tuple[str, str]] = []
         self.containers: dict[str, ContainerState] = {}
         self.specs: dict[str, ContainerSpec] = {}
+        self.ports: dict[str, tuple[HostPort, ...]] = {}
+        """The ports that each container is on."""
         self.printed: dict[str, list[str]] = defaultdict(list)
         self.files: dict[str, dict[str, bytes]] = defaultdict(dict)
         """Archives by container and path: what was written comes out again."""
@@ -160,8 +165,11 @@ class FakeRuntime(
             report("1 of 1 MiB are here")
         await self._leave("pull")
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
+    async def create(
+        self, uuid: str, name: str, spec: ContainerSpec, *, project: str, ports: Sequence[HostPort] = ()
+    ) -> ContainerState:
         await self._enter("create", uuid)
+        self.ports.setdefault(uuid, tuple(ports))
         if uuid not in self.containers:
             self._made += 1
             self.specs[uuid] = spec
@@ -189,6 +197,13 @@ class FakeRuntime(
                 addresses=(address,),
             )
         await self._leave("start")
+        return self._get(uuid)
+
+    async def plug(self, uuid: str, name: str, *, project: str, ports: Sequence[HostPort]) -> ContainerState:
+        await self._enter("plug", uuid)
+        self._get(uuid)
+        self.ports[uuid] = tuple(ports)
+        await self._leave("plug")
         return self._get(uuid)
 
     async def stop(self, uuid: str, timeout: int | None) -> ContainerState:

@@ -16,6 +16,18 @@ from jeroboam.store.container_actions import CONTAINER_ACTION, ContainerActionRo
 from jeroboam.store.interactive import INTERACTIVE_SESSION, InteractiveSessionRows
 from jeroboam.store.leases import Leases
 from jeroboam.store.named_leases import NamedLeases
+from jeroboam.store.networks import (
+    NETWORK,
+    PORT,
+    SECURITY_GROUP,
+    SECURITY_GROUP_RULE,
+    SUBNET,
+    NetworkRows,
+    PortRows,
+    SecurityGroupRows,
+    SecurityGroupRuleRows,
+    SubnetRows,
+)
 from jeroboam.store.registries import HOST_IMAGE, REGISTRY, HostImageRows, RegistryRows
 from jeroboam.store.rows import QueryConnection, Rows, insert_of
 from jeroboam.store.selectors import (
@@ -101,6 +113,26 @@ class Transaction:
     @cached_property
     def host_images(self) -> HostImageRows:
         return HostImageRows(self._connection, HOST_IMAGE, for_update=self._writable)
+
+    @cached_property
+    def networks(self) -> NetworkRows:
+        return NetworkRows(self._connection, NETWORK, for_update=self._writable)
+
+    @cached_property
+    def subnets(self) -> SubnetRows:
+        return SubnetRows(self._connection, SUBNET, for_update=self._writable)
+
+    @cached_property
+    def ports(self) -> PortRows:
+        return PortRows(self._connection, PORT, for_update=self._writable)
+
+    @cached_property
+    def security_groups(self) -> SecurityGroupRows:
+        return SecurityGroupRows(self._connection, SECURITY_GROUP, for_update=self._writable)
+
+    @cached_property
+    def security_group_rules(self) -> SecurityGroupRuleRows:
+        return SecurityGroupRuleRows(self._connection, SECURITY_GROUP_RULE, for_update=self._writable)
 
     @cached_property
     def quotas(self) -> kinds.QuotaRows:

@@ -76,6 +76,7 @@ class ContainerReconciler:
             return None
         if container.host_id is None and pending_ops[-1].kind is OpKind.DELETE:
             await tx.containers.remove({"uuid": container.uuid})
+            await tx.ports.release(container.uuid)
             await tx.container_actions.close_deleted(container, tx.now)
             return None
         seconds_left = self._seconds_left(container, tx.now)
@@ -131,6 +132,7 @@ class ContainerReconciler:
     async def _delete_record(self, tx: Transaction, container: Container) -> None:
         """Remove the record of a deleted container. An agent removes containers that are in no record."""
         await tx.containers.remove({"uuid": container.uuid})
+        await tx.ports.release(container.uuid)
         await tx.container_actions.close_deleted(container, tx.now)
         payload = {"container": container.uuid, "project_id": container.project_id, "status": container.status}
         await tx.notify("container.delete", container.uuid, payload)

@@ -6,7 +6,6 @@ labels that it is ours; after that its Engine id is cached. Neighbours: `spec`, 
 """
 
 import asyncio
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import ContainerSpec, read_files
 from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
 from jeroboam.domain.host_images import LocalImage
+from jeroboam.domain.host_ports import HostPort
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.registries import RegistryLogin
@@ -50,11 +50,13 @@ from jeroboam.runtimes.base import (
     SupportsInteractiveExec,
     SupportsLogs,
     SupportsPause,
+    SupportsPlug,
     SupportsResize,
     SupportsStats,
     SupportsTop,
 )
 from jeroboam.runtimes.docker import spec as spec_of
+from jeroboam.runtimes.docker.facts import ask_facts
 from jeroboam.runtimes.docker.images import EngineImages
 from jeroboam.runtimes.docker.networks import ProjectNetworks, start_unless_detached
 
@@ -75,6 +77,7 @@ _INSPECTIONS_AT_ONCE = 8
 @final
 class DockerRuntime(
     Runtime,
+    SupportsPlug,
     SupportsPause,
     SupportsResize,
     SupportsLogs,
@@ -110,9 +113,7 @@ class DockerRuntime(
         return cls(installation=settings.installation, url=settings.url, options=settings.options)
 
     async def facts(self) -> HostFacts:
-        with translate_errors("asking the Engine for its facts"):
-            info = await self._live.system.info()
-        return spec_of.read_facts(info, await asyncio.to_thread(_read_disk_size, info.get("DockerRootDir", "")))
+        return await ask_facts(self._live, self.installation)
 
     async def pull(
         self,
@@ -136,15 +137,16 @@ class DockerRuntime(
     async def remove_image(self, image: str) -> None:
         await self._images.remove_image(image)
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
+    async def create(
+        self, uuid: str, name: str, spec: ContainerSpec, *, project: str, ports: Sequence[HostPort] = ()
+    ) -> ContainerState:
         body = spec_of.build_creation_body(
             installation=self.installation, uuid=uuid, project=project, spec=spec, options=self._options
         )
         try:
             with translate_errors(f"creating container {name}"):
                 try:
-                    async with self._networks.hold_network(project) as network:
-                        body["HostConfig"]["NetworkMode"] = network
+                    async with self._networks.hold_first(body, name, project, ports):
                         container = await self._ops.containers.create(body, name=container_name(uuid))
                 except DockerError as error:
                     if error.status != _CONFLICT:
@@ -152,13 +154,20 @@ class DockerRuntime(
                     container = await get_by_name(self._ops, uuid, name)
                     state = await self.inspect(uuid)
                     if state.started_at is None:
+                        await self._networks.plug_others(container, name, project, ports)
                         await self._write_files(container, spec)
                     return state
+                await self._networks.plug_others(container, name, project, ports)
                 await self._write_files(container, spec)
         except ContainerGone as error:
             raise Permanent(f"creating container {name}: its name on the Engine is taken by another's") from error
         self._ids[uuid] = container.id
         return spec_of.build_created_state(uuid=uuid, runtime_id=container.id, spec=spec)
+
+    async def plug(self, uuid: str, name: str, *, project: str, ports: Sequence[HostPort]) -> ContainerState:
+        with self._about_container("changing the networks of", uuid):
+            await self._networks.plug(await self._container(uuid), name, project, ports)
+        return await self.inspect(uuid)
 
     async def _write_files(self, container: DockerContainer, spec: ContainerSpec) -> None:
         if files := read_files(spec):
@@ -386,11 +395,3 @@ class DockerRuntime(
                 if uuid is not None:
                     yield uuid
         raise Temporary("following events: the Docker Engine has closed the stream")
-
-
-def _read_disk_size(folder: str) -> int:
-    """Return the size of the disk with the Engine's folder; 0 when the folder is not on this machine."""
-    try:
-        return shutil.disk_usage(folder).total if folder else 0
-    except OSError:
-        return 0

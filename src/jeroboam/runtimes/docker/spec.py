@@ -34,8 +34,6 @@ def build_creation_body(
     """Return the request body that creates the container. Raises `Permanent` for what this runtime does not support."""
     if any(mount["type"] != BIND for mount in spec.mounts):
         raise Permanent("the docker runtime does not mount volumes")
-    if spec.nets:
-        raise Permanent("the docker runtime attaches containers to the network of their project only")
     check_image(spec.full_image)
     body: dict[str, Any] = {
         "Image": spec.full_image,
@@ -166,7 +164,7 @@ def _read_addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
     return tuple(addresses)
 
 
-def read_facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
+def read_facts(info: Mapping[str, Any], disk_bytes: int, *, used_subnets: tuple[str, ...] = ()) -> HostFacts:
     """Return the facts of the Engine's host."""
     return HostFacts(
         hostname=info["Name"],
@@ -182,6 +180,7 @@ def read_facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
         runtimes=tuple(sorted(info.get("Runtimes") or ())),
         runtime_name="docker",
         runtime_version=info.get("ServerVersion", ""),
+        used_subnets=used_subnets,
     )
 
 
