@@ -34,6 +34,7 @@ from jeroboam.api.front_page import render_front_page
 from jeroboam.api.health import answer_health, list_health_faults
 from jeroboam.api.heat_views.family import HeatViews
 from jeroboam.api.metrics import render_metrics
+from jeroboam.api.network.family import NetworkFamily
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
@@ -66,7 +67,8 @@ def create_app(parts: ApiParts, families: Sequence[Family] | None = None) -> ASG
     meter = RequestMetrics(registry)
     if families is None:
         views = (HeatViews(),) if parts.options.heat_views else ()
-        families = (ContainerInfraFamily(), ContainerFamily(), *views)
+        networks = (NetworkFamily(),) if parts.options.has_networks else ()
+        families = (ContainerInfraFamily(), ContainerFamily(), *networks, *views)
     turns = RequestSlots(parts.options.parallel_requests)
     mounts = {family.prefix: _Mount(family, parts, turns) for family in families}
 
@@ -266,7 +268,8 @@ class _Mount:
         """
         if caller.access_rules is None:
             return True
-        plain = "/".join(["", "v1", *segments])
+        versioned_segments = segments if segments[:1] == ["v2.0"] else ["v1", *segments]
+        plain = "/".join(["", *versioned_segments])
         paths = (plain, f"/{self._family.prefix}{plain}")
         return any(rule.permits(self._family.service_types, method, paths) for rule in caller.access_rules)
 

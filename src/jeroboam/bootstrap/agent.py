@@ -7,6 +7,7 @@ from pathlib import Path
 from jeroboam.agent.journal import Journal
 from jeroboam.agent.session import Agent
 from jeroboam.bootstrap.context import ProcessContext
+from jeroboam.networking.base import Networking
 from jeroboam.protocol import AgentConnection
 from jeroboam.runtimes.base import Runtime
 
@@ -15,6 +16,7 @@ def start_agent(
     context: ProcessContext,
     *,
     runtime: Runtime,
+    networking: Networking | None,
     journal_file: Path,
     open_session: Callable[[], Awaitable[AgentConnection]],
 ) -> None:
@@ -27,6 +29,7 @@ def start_agent(
         open_session=open_session,
         execute_limit=context.settings.containers.execute_seconds,
         image_days=context.settings.containers.image_days,
+        networking=networking,
     )
     context.tasks.start("agent", agent.run())
 

@@ -9,6 +9,7 @@ from typing import cast
 
 from jeroboam.coes.base import Coe, CoeSettings
 from jeroboam.kit.clock import Clock
+from jeroboam.networking.base import Networking, NetworkingSettings
 from jeroboam.providers.base import Provider, ProviderSettings
 from jeroboam.runtimes.base import Runtime, RuntimeOptions, RuntimeSettings
 from jeroboam.settings import Settings, parse_networks
@@ -29,6 +30,11 @@ def load_runtime(name: str) -> type[Runtime]:
     return cast("type[Runtime]", _load("runtimes", name, Runtime))
 
 
+def load_networking(name: str) -> type[Networking]:
+    """Return the networking driver of that name. Raises `ValueError` that lists those that exist."""
+    return cast("type[Networking]", _load("networking", name, Networking))
+
+
 def _load(family: str, name: str, contract: object) -> object:
     candidates = entry_points(group=f"jeroboam.{family}")
     if name not in candidates.names:
@@ -41,7 +47,7 @@ def _load(family: str, name: str, contract: object) -> object:
 
 
 def list_driver_names(family: str) -> list[str]:
-    """Return the names of the drivers of a family: `providers`, `coes` or `runtimes`."""
+    """Return the names of the drivers of a family: `providers`, `coes`, `runtimes` or `networking`."""
     return sorted(entry_points(group=f"jeroboam.{family}").names)
 
 
@@ -59,6 +65,13 @@ def make_providers(settings: Settings, installation: str, clock: Clock) -> dict[
 def make_coes(settings: Settings, clock: Clock) -> dict[str, Coe]:
     """Return the COEs that the operator chose, by name."""
     return {name: load_coe(name).from_settings(CoeSettings(clock=clock)) for name in settings.clusters.coes}
+
+
+def make_networking(settings: Settings, installation: str) -> Networking | None:
+    """Return the networking driver of this host; None if the operator wants none."""
+    if settings.networking.driver == "none":
+        return None
+    return load_networking(settings.networking.driver).from_settings(NetworkingSettings(installation=installation))
 
 
 def make_runtime(settings: Settings, installation: str) -> Runtime:

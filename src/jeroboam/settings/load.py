@@ -27,6 +27,7 @@ from jeroboam.settings.options import (
     ConductorSettings,
     ContainerSettings,
     KeystoneSettings,
+    NetworkingSettings,
     Settings,
     X509Settings,
     default_cache,
@@ -164,6 +165,7 @@ def _build_settings(options: cfg.ConfigOpts) -> Settings:
         clusters=_group(ClusterSettings, options.clusters),
         x509=_group(X509Settings, options.x509),
         containers=_group(ContainerSettings, options.containers),
+        networking=_group(NetworkingSettings, options.networking),
         image_cache=Path(cache).expanduser().absolute() if (cache := options.node_images.cache) else default_cache(),
         image_mirror=options.node_images.mirror,
     )

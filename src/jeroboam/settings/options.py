@@ -134,6 +134,18 @@ CONTAINERS = [
     ),
     cfg.IntOpt("action_seconds", default=120, min=1, help="When any other action on a container is given up."),
 ]
+NETWORKING = [
+    cfg.StrOpt(
+        "driver",
+        default="local",
+        choices=["local", "none"],
+        help="Where projects make networks: local is this machine; with none each has one network and no groups.",
+    ),
+    cfg.IntOpt("max_networks", default=20, min=-1, help="Networks a project may have; -1 is no limit."),
+    cfg.IntOpt("max_ports", default=200, min=-1, help="Ports a project may make beside those of its containers."),
+    cfg.IntOpt("max_security_groups", default=20, min=-1, help="Security groups a project may have."),
+    cfg.IntOpt("max_security_group_rules", default=200, min=-1, help="Rules of security groups a project may have."),
+]
 NODE_IMAGES = [
     cfg.StrOpt("cache", default="", help="Folder of programs that were made; empty is a folder of the user."),
     cfg.StrOpt("mirror", default="", help="URL of a mirror of published programs; empty is their own homes."),
@@ -148,6 +160,7 @@ GROUPS: dict[str, list[Any]] = {
     "clusters": CLUSTERS,
     "x509": X509,
     "containers": CONTAINERS,
+    "networking": NETWORKING,
     "node_images": NODE_IMAGES,
 }
 
@@ -241,6 +254,17 @@ class ContainerSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkingSettings:
+    """`[networking]`."""
+
+    driver: str
+    max_networks: int
+    max_ports: int
+    max_security_groups: int
+    max_security_group_rules: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """The values of the options, by group."""
 
@@ -256,5 +280,6 @@ class Settings:
     clusters: ClusterSettings
     x509: X509Settings
     containers: ContainerSettings
+    networking: NetworkingSettings
     image_cache: Path
     image_mirror: str

@@ -159,6 +159,7 @@ class PortSelector(ObjectSelector, total=False):
     description: str
     device_id: Text
     device_owner: str
+    preserve_on_delete: bool
 
 
 class SecurityGroupSelector(ObjectSelector, total=False):

@@ -166,7 +166,7 @@ FIELDS = (
     ContainerField(
         name="addresses",
         type=dict[str, list[AddressShape]],
-        show=lambda container, _: show_addresses(container.observed.addresses),
+        show=lambda container, _: show_addresses(container.spec.addresses or container.observed.addresses),
         sortable=False,
     ),
     ContainerField(
@@ -202,7 +202,7 @@ FIELDS = (
     ContainerField(
         name="security_groups",
         check=strings(),
-        effect={DOCKER: refuse("nothing filters traffic yet; `default` is what all have", carries=(("default",),))},
+        effect=docker("rules of the packet filter; not together with `exposed_ports`"),
         type=tuple[str, ...],
         sortable=False,
     ),
@@ -274,13 +274,13 @@ FIELDS = (
     ContainerField(
         name="exposed_ports",
         check=checks.EXPOSED_PORTS,
-        effect=docker("ports that the image or the user names; nothing filters others"),
+        effect=docker("everybody on its networks may connect to these ports, and to no others"),
         usable_since=24,
     ),
     ContainerField(
         name="nets",
         check=checks.NETS,
-        effect={DOCKER: refuse("a container cannot be attached to a network that one names yet")},
+        effect=docker("networks, ports and addresses of version 4"),
     ),
     ContainerField(
         name="mounts",
