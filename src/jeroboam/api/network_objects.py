@@ -48,18 +48,22 @@ class SecurityGroupNotFound(NotFound):
     code = "security-group-not-found"
 
 
-async def ensure_default_subnet(tx: Transaction, call: Call, project_id: str) -> Subnet:
-    """The subnet of the project's default network; network, subnet and security group are made at first need.
+async def lock_default_subnet(tx: Transaction, call: Call, project_id: str) -> Subnet:
+    """The subnet of the project's default network, locked until the commit: no other transaction takes an address."""
+    rows = await tx.subnets.select({"uuid": default_subnet_id(project_id)})
+    if not rows:
+        await ensure_defaults(tx, call, project_id)
+        rows = await tx.subnets.select({"uuid": default_subnet_id(project_id)})
+    return rows[0]
 
-    The subnet's row is locked until the commit, so that no other transaction chooses an address meanwhile.
-    """
-    rows = await tx.subnets.select({"uuid": default_subnet_id(project_id)})
-    if rows:
-        return rows[0]
-    await tx.serialise("", SUBNETS_GUARD)
-    rows = await tx.subnets.select({"uuid": default_subnet_id(project_id)})
-    if rows:
-        return rows[0]
+
+async def ensure_defaults(tx: Transaction, call: Call, project_id: str) -> None:
+    """Make the project's default network, subnet and security group, if they are not there yet."""
+    for is_last_look in (False, True):
+        if await tx.networks.select({"uuid": default_network_id(project_id)}):
+            return
+        if not is_last_look:
+            await tx.serialise("", SUBNETS_GUARD)
     network = Network(
         uuid=default_network_id(project_id),
         name=DEFAULT,
@@ -93,7 +97,6 @@ async def ensure_default_subnet(tx: Transaction, call: Call, project_id: str) ->
         created_at=tx.now,
     )
     await insert_group(tx, call, group, remote_group_id=group.uuid)
-    return subnet
 
 
 async def insert_group(
@@ -122,7 +125,7 @@ async def insert_group(
 
 async def list_used_subnets(tx: Transaction) -> list[str]:
     """Return the subnets of all networks, and those that hosts use themselves."""
-    used_subnets = [subnet.cidr for subnet in await tx.subnets.select()]
+    used_subnets = [subnet.cidr for subnet in await tx.subnets_without_lock.select()]
     for host in await tx.hosts_without_lock.select():
         used_subnets += host.facts.used_subnets
     return used_subnets
@@ -138,7 +141,7 @@ async def check_free(tx: Transaction, subnet: IPv4Network, *, field: str) -> Non
 async def find_network(tx: Transaction, call: Call, ident: str, project_id: str, *, field: str) -> Network:
     """The project's network with that uuid or name. Another project's is the same as none."""
     if ident in {DEFAULT, default_network_id(project_id)}:
-        await ensure_default_subnet(tx, call, project_id)
+        await ensure_defaults(tx, call, project_id)
     matches = await tx.networks.find(ident, {"project_id": project_id})
     if not matches:
         raise NetworkNotFound(f"Network {ident} could not be found.", field=field)
@@ -156,7 +159,7 @@ async def find_port(tx: Transaction, ident: str, project_id: str, *, field: str)
 async def find_group(tx: Transaction, call: Call, ident: str, project_id: str, *, field: str) -> SecurityGroup:
     """The project's security group with that uuid or name."""
     if ident in {DEFAULT, default_group_id(project_id)}:
-        await ensure_default_subnet(tx, call, project_id)
+        await ensure_defaults(tx, call, project_id)
     matches = await tx.security_groups.find(ident, {"project_id": project_id})
     if not matches:
         raise SecurityGroupNotFound(f"Security group {ident} could not be found.", field=field)
@@ -223,10 +226,5 @@ async def bind_port(tx: Transaction, port: Port, container: str) -> Port:
 
 async def hint_members(tx: Transaction, groups: Sequence[str]) -> None:
     """Have the hosts of all containers in these groups look at the rules again."""
-    ports = await tx.ports.list_of_groups(groups)
-    if not ports:
-        return
-    uuids = sorted({port.device_id for port in ports})
-    for container in await tx.containers.select({"uuid": uuids}):
-        if container.host_id is not None:
-            tx.hint("dispatch", f"{container.host_id}/{container.uuid}")
+    for host_id, container in await tx.ports.list_placed_in_groups(groups):
+        tx.hint("dispatch", f"{host_id}/{container}")

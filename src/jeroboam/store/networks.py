@@ -1,9 +1,10 @@
 """Networks, subnets, ports and security groups in their tables."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+import msgspec
 import sqlalchemy as sa
 
 from jeroboam.domain.host_ports import FilterRule, HostPort
@@ -17,6 +18,7 @@ from jeroboam.store.selectors import (
     SecurityGroupSelector,
     SubnetSelector,
 )
+from jeroboam.store.tables import container
 
 NETWORK = RowKind(tables.network, Network, NetworkSelector)
 SUBNET = RowKind(tables.subnet, Subnet, SubnetSelector)
@@ -39,15 +41,20 @@ class PortRows(Rows[Port, PortSelector]):
         query = sa.select(table.c.ip_address).where(table.c.subnet_id == subnet_id)
         return {row[0] for row in (await self._connection.execute(query)).all()}
 
-    async def list_of_groups(self, group_ids: Sequence[str]) -> list[Port]:
-        """Return the ports that containers have and that are in any of these groups."""
-        ports = await self.where(tables.port.c.device_id != "")
-        return [port for port in ports if not set(group_ids).isdisjoint(port.security_groups)]
+    async def list_placed_in_groups(self, group_ids: Collection[str]) -> list[tuple[str, str]]:
+        """Return host and uuid of the placed containers with ports in any of these groups. Nothing is locked."""
+        table = tables.port
+        query = sa.select(container.c.host_id, container.c.uuid, table.c.security_groups).where(
+            table.c.device_id == container.c.uuid, container.c.host_id.is_not(None)
+        )
+        rows = (await self._connection.execute(query)).all()
+        return sorted({(row[0], row[1]) for row in rows if not set(group_ids).isdisjoint(_decode_groups(row[2]))})
 
-    async def count_in_group(self, group_id: str, project_id: str) -> int:
-        """Return the number of the project's ports in that group."""
-        ports = await self.select({"project_id": project_id})
-        return sum(group_id in port.security_groups for port in ports)
+    async def is_group_used(self, group_id: str, project_id: str) -> bool:
+        """Whether any of the project's ports is in that group. Nothing is locked."""
+        table = tables.port
+        query = sa.select(table.c.security_groups).where(table.c.project_id == project_id)
+        return any(group_id in _decode_groups(row[0]) for row in (await self._connection.execute(query)).all())
 
     async def host_ports(self, containers: Sequence[str]) -> dict[str, tuple[HostPort, ...]]:
         """Return the ports of these containers as a host needs them, by container, in the order of arrival."""
@@ -96,6 +103,9 @@ class PortRows(Rows[Port, PortSelector]):
             uuids, rule = [row[0] for row in rows], tables.security_group_rule
             await self._connection.execute(rule.delete().where(rule.c.security_group_id.in_(uuids)))
             await self._connection.execute(group.delete().where(group.c.uuid.in_(uuids)))
+
+
+_decode_groups = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 def _read_filter_rule(rule: SecurityGroupRule) -> FilterRule:

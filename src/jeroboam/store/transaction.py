@@ -116,11 +116,17 @@ class Transaction:
 
     @cached_property
     def networks(self) -> NetworkRows:
-        return NetworkRows(self._connection, NETWORK, for_update=self._writable)
+        """Networks, groups and rules are never locked: the lock of a subnet, and foreign keys, decide races."""
+        return NetworkRows(self._connection, NETWORK, for_update=False)
 
     @cached_property
     def subnets(self) -> SubnetRows:
         return SubnetRows(self._connection, SUBNET, for_update=self._writable)
+
+    @cached_property
+    def subnets_without_lock(self) -> SubnetRows:
+        """Subnets to look at. A transaction that locks subnets locks ports before."""
+        return SubnetRows(self._connection, SUBNET, for_update=False)
 
     @cached_property
     def ports(self) -> PortRows:
@@ -128,11 +134,11 @@ class Transaction:
 
     @cached_property
     def security_groups(self) -> SecurityGroupRows:
-        return SecurityGroupRows(self._connection, SECURITY_GROUP, for_update=self._writable)
+        return SecurityGroupRows(self._connection, SECURITY_GROUP, for_update=False)
 
     @cached_property
     def security_group_rules(self) -> SecurityGroupRuleRows:
-        return SecurityGroupRuleRows(self._connection, SECURITY_GROUP_RULE, for_update=self._writable)
+        return SecurityGroupRuleRows(self._connection, SECURITY_GROUP_RULE, for_update=False)
 
     @cached_property
     def quotas(self) -> kinds.QuotaRows:

@@ -16,12 +16,13 @@ from jeroboam.api.fields import InvalidField, text
 from jeroboam.api.network_objects import (
     SecurityGroupNotFound,
     bind_port,
-    ensure_default_subnet,
+    ensure_defaults,
     find_group,
     find_network,
     find_port,
     insert_group,
     insert_port,
+    lock_default_subnet,
     subnet_of,
 )
 from jeroboam.domain.containers import Address, Container, ContainerSpec, OpKind
@@ -42,27 +43,36 @@ async def plug_new(tx: Transaction, call: Call, container: str, spec: ContainerS
                 raise BadValue(name, value, _NO_NETWORKS)
         return spec
     project_id = call.caller.project_id
-    default_subnet = None if spec.nets else await ensure_default_subnet(tx, call, project_id)
-    groups = await _resolve_groups(tx, call, container, spec)
-    if default_subnet is not None:
-        port = await insert_port(
-            tx, call, default_subnet, address=None, field="nets", groups=groups, container=container
-        )
+    if not spec.nets:
+        subnet = await lock_default_subnet(tx, call, project_id)
+        groups = await _resolve_groups(tx, call, container, spec)
+        port = await insert_port(tx, call, subnet, address=None, field="nets", groups=groups, container=container)
         return replace(spec, addresses=(_address_of(port),), security_groups=groups)
     if len(spec.nets) > MOST_NETS:
         raise InvalidField("nets", len(spec.nets), f"a container has at most {MOST_NETS} networks.")
-    ports = [await _plug(tx, call, container, net, groups) for net in spec.nets]
+    groups = await _resolve_groups(tx, call, container, spec)
+    # All transactions lock ports before subnets, so that none waits for another one that waits for it.
+    given_ports = {
+        place: await _take_port(tx, net, project_id, container) for place, net in enumerate(spec.nets) if "port" in net
+    }
+    ports = [
+        given_ports[place] if place in given_ports else await _plug(tx, call, container, net, groups)
+        for place, net in enumerate(spec.nets)
+    ]
     _check_apart(ports)
     return replace(spec, addresses=tuple(map(_address_of, ports)), security_groups=groups)
 
 
+async def _take_port(tx: Transaction, net: Mapping[str, str], project_id: str, container: str) -> Port:
+    """The port that a new container is given."""
+    if "v4-fixed-ip" in net:
+        raise InvalidField("nets/v4-fixed-ip", net["v4-fixed-ip"], "a port has its address already.")
+    return await bind_port(tx, await _find_unused(tx, net["port"], project_id, "nets/port"), container)
+
+
 async def _plug(tx: Transaction, call: Call, container: str, net: Mapping[str, str], groups: Sequence[str]) -> Port:
-    """One port of a new container: a given one, or a new one on a given network."""
+    """A new port of a new container, on a given network."""
     project_id = call.caller.project_id
-    if "port" in net:
-        if "v4-fixed-ip" in net:
-            raise InvalidField("nets/v4-fixed-ip", net["v4-fixed-ip"], "a port has its address already.")
-        return await bind_port(tx, await _find_unused(tx, net["port"], project_id, "nets/port"), container)
     network = await find_network(tx, call, net["network"], project_id, field="nets/network")
     subnet = await subnet_of(tx, network, field="nets/network")
     wanted = net.get("v4-fixed-ip")
@@ -102,7 +112,7 @@ async def _resolve_groups(tx: Transaction, call: Call, container: str, spec: Con
         return (await _expose(tx, call, container, spec.exposed_ports),)
     if not spec.security_groups:
         if spec.nets:
-            await ensure_default_subnet(tx, call, project_id)
+            await ensure_defaults(tx, call, project_id)
         return (default_group_id(project_id),)
     groups = [await _find_group(tx, call, name, project_id, "security_groups") for name in spec.security_groups]
     return tuple(dict.fromkeys(group.uuid for group in groups))

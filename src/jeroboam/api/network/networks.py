@@ -14,16 +14,16 @@ from jeroboam.api.network.objects import (
     check_quota,
     filters_of,
     only,
-    own_selector,
     project_of,
     read_object,
     read_page,
     read_selector,
     reply_list,
+    select_own,
     serialise,
     show_base,
 )
-from jeroboam.api.network_objects import NetworkNotFound, check_free, ensure_default_subnet
+from jeroboam.api.network_objects import NetworkNotFound, check_free, ensure_defaults
 from jeroboam.domain.errors import Conflict, NotFound
 from jeroboam.domain.networks import Network, Subnet, default_network_id, parse_host_address, parse_subnet
 from jeroboam.store import Transaction
@@ -112,7 +112,7 @@ async def ensure_default(call: Call) -> None:
         if await tx.networks.get(default_network_id(project_id)) is not None:
             return
     async with call.parts.store.write() as tx:
-        await ensure_default_subnet(tx, call, project_id)
+        await ensure_defaults(tx, call, project_id)
 
 
 async def index(call: Call) -> Answer:
@@ -123,14 +123,18 @@ async def index(call: Call) -> Answer:
         return reply_list(call, "networks", [])
     async with call.parts.store.read() as tx:
         networks = await tx.networks.select(selector, page=page)
-        subnets = await tx.subnets.select({"network_id": [network.uuid for network in networks]}) if networks else []
+        subnets = (
+            await tx.subnets_without_lock.select({"network_id": [network.uuid for network in networks]})
+            if networks
+            else []
+        )
     by_network = {subnet.network_id: [subnet.uuid] for subnet in subnets}
     return reply_list(call, "networks", [_show(network, by_network.get(network.uuid, [])) for network in networks])
 
 
 async def find(tx: Transaction, call: Call, uuid: str) -> Network:
     """The network with that uuid that the caller may name."""
-    networks = await tx.networks.select({"uuid": uuid, **own_selector(call)})
+    networks = await tx.networks.select(select_own(call, uuid))
     if not networks:
         raise NetworkNotFound(f"Network {uuid} could not be found.")
     call.subject.set_object(networks[0].uuid, networks[0].name)
@@ -138,7 +142,7 @@ async def find(tx: Transaction, call: Call, uuid: str) -> Network:
 
 
 async def _reply_one(tx: Transaction, network: Network, status: int = 200) -> Answer:
-    subnets = await tx.subnets.select({"network_id": network.uuid})
+    subnets = await tx.subnets_without_lock.select({"network_id": network.uuid})
     return reply({"network": _show(network, [subnet.uuid for subnet in subnets])}, status)
 
 
@@ -197,10 +201,10 @@ async def delete(call: Call) -> Answer:
 async def _check_unused(tx: Transaction, network_id: str, error: type[Conflict], what: str) -> None:
     """Raise if there are ports on the network. Its subnet stays locked, so that none comes until the commit."""
     await tx.subnets.select({"network_id": network_id})
-    ports = await tx.ports.select({"network_id": network_id})
+    ports = await tx.ports.uuids({"network_id": network_id})
     if ports:
         others = f" and {len(ports) - 1} more" if len(ports) > 1 else ""
-        text = f"Unable to complete operation on {what}: there is port {ports[0].uuid}{others} on it."
+        text = f"Unable to complete operation on {what}: there is port {ports[0]}{others} on it."
         raise error(text)
 
 
@@ -217,7 +221,7 @@ async def index_subnets(call: Call) -> Answer:
 
 async def _find_subnet(tx: Transaction, call: Call) -> Subnet:
     uuid = call.path["subnet"]
-    subnets = await tx.subnets.select({"uuid": uuid, **own_selector(call)})
+    subnets = await tx.subnets.select(select_own(call, uuid))
     if not subnets:
         raise SubnetNotFound(f"Subnet {uuid} could not be found.")
     call.subject.set_object(subnets[0].uuid, subnets[0].name)
@@ -233,7 +237,7 @@ async def create_subnet(call: Call) -> Answer:
         gateway = str(parse_host_address("gateway_ip", values["gateway_ip"], cidr))
     async with call.parts.store.write() as tx:
         network = await find(tx, call, values["network_id"])
-        if await tx.subnets.select({"network_id": network.uuid}):
+        if await tx.subnets_without_lock.select({"network_id": network.uuid}):
             text = f"Network {network.uuid} has a subnet already, and a network has one here."
             raise Conflict(text, field="network_id")
         await check_free(tx, cidr, field="cidr")

@@ -124,9 +124,9 @@ def project_of(call: Call, values: Mapping[str, Any]) -> str:
     return str(project_id)
 
 
-def own_selector(call: Call) -> dict[str, Any]:
-    """The selector of what the caller may name."""
-    return {} if call.allows(ALL_PROJECTS) else {"project_id": call.caller.project_id}
+def select_own(call: Call, uuid: str) -> Any:
+    """The selector of the object with that uuid, if the caller may name it."""
+    return {"uuid": uuid} if call.allows(ALL_PROJECTS) else {"uuid": uuid, "project_id": call.caller.project_id}
 
 
 def check_quota(call: Call, resource: str, count: int) -> None:

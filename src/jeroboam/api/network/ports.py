@@ -14,12 +14,12 @@ from jeroboam.api.network.objects import (
     check_quota,
     filters_of,
     only,
-    own_selector,
     project_of,
     read_object,
     read_page,
     read_selector,
     reply_list,
+    select_own,
     serialise,
     show_base,
 )
@@ -105,7 +105,7 @@ async def index(call: Call) -> Answer:
 
 async def _find(tx: Transaction, call: Call) -> Port:
     uuid = call.path["port"]
-    ports = await tx.ports.select({"uuid": uuid, **own_selector(call)})
+    ports = await tx.ports.select(select_own(call, uuid))
     if not ports:
         raise PortNotFound(f"Port {uuid} could not be found.")
     call.subject.set_object(ports[0].uuid, ports[0].name)

@@ -17,12 +17,12 @@ from jeroboam.api.network.objects import (
     format_moment,
     group_by,
     only,
-    own_selector,
     project_of,
     read_object,
     read_page,
     read_selector,
     reply_list,
+    select_own,
     serialise,
     show_base,
 )
@@ -139,7 +139,7 @@ async def index(call: Call) -> Answer:
 
 
 async def _find(tx: Transaction, call: Call, uuid: str) -> SecurityGroup:
-    groups = await tx.security_groups.select({"uuid": uuid, **own_selector(call)})
+    groups = await tx.security_groups.select(select_own(call, uuid))
     if not groups:
         raise SecurityGroupNotFound(f"Security group {uuid} does not exist")
     call.subject.set_object(groups[0].uuid, groups[0].name)
@@ -200,7 +200,7 @@ async def delete(call: Call) -> Answer:
         await serialise(tx, group.project_id)
         is_remote = await tx.security_group_rules.select({"remote_group_id": group.uuid})
         others = [rule for rule in is_remote if rule.security_group_id != group.uuid]
-        if await tx.ports.count_in_group(group.uuid, group.project_id) or others:
+        if others or await tx.ports.is_group_used(group.uuid, group.project_id):
             raise SecurityGroupInUse(f"Security Group {group.uuid} in use.")
         await tx.security_group_rules.remove({"security_group_id": group.uuid})
         await tx.security_groups.remove({"uuid": group.uuid})
@@ -283,7 +283,7 @@ def _check_rule(values: Mapping[str, Any]) -> None:
 
 async def _find_rule(tx: Transaction, call: Call) -> SecurityGroupRule:
     uuid = call.path["rule"]
-    rules = await tx.security_group_rules.select({"uuid": uuid, **own_selector(call)})
+    rules = await tx.security_group_rules.select(select_own(call, uuid))
     if not rules:
         raise SecurityGroupRuleNotFound(f"Security group rule {uuid} does not exist")
     return rules[0]

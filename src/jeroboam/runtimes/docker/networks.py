@@ -179,7 +179,8 @@ class ProjectNetworks:
         for name, endpoint in endpoints.items():
             network = networks.get(name)
             is_open = network is not None and not network["Internal"]
-            if network is None or endpoint["NetworkID"] != network["Id"] or (is_open and not is_shielded):
+            # A container that has never run names its networks by their names alone.
+            if network is None or endpoint["NetworkID"] not in {"", network["Id"]} or (is_open and not is_shielded):
                 raise NetworkMissing("a network of the container has to be made anew")
 
     async def is_shielded(self, *, fresh: bool = False) -> bool:
@@ -337,6 +338,6 @@ async def start_unless_detached(container: DockerContainer) -> bool:
 
 def _is_plugged(endpoint: Mapping[str, Any] | None, network_id: str, port: HostPort) -> bool:
     """Whether the container's end is on that very network, with the port's address."""
-    if endpoint is None or endpoint["NetworkID"] != network_id:
+    if endpoint is None or endpoint["NetworkID"] not in {"", network_id}:
         return False
     return bool((endpoint.get("IPAMConfig") or {}).get("IPv4Address") == port.address)
