@@ -18,7 +18,6 @@ PARAMETERS = ("container", "request", "capsule", "image", "network", "registry")
 @pytest.mark.parametrize(
     ("fields", "field", "why"),
     [
-        ({"nets": [{"network": "n"}]}, "nets", "docker cannot do it: a container cannot be attached"),
         ({"mounts": [{"source": "v", "destination": "/d"}]}, "mounts", "volumes cannot be mounted yet"),
         ({"mounts": [{"type": "bind", "source": "eA==", "destination": "d"}]}, "mounts/destination", "absolute path"),
         ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/a/../b"}]}, "mounts/destination", "absolute"),
@@ -32,7 +31,7 @@ PARAMETERS = ("container", "request", "capsule", "image", "network", "registry")
         ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/" + "x" * 256}]}, "mounts/destination", "255"),
         ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/proc/x"}]}, "mounts/destination", "no file"),
         ({"mounts": [{"type": "bind", "size": 1, "destination": "/d"}]}, "mounts", "content"),
-        ({"security_groups": ["web"]}, "security_groups", "nothing filters traffic yet"),
+        ({"security_groups": ["web"]}, "security_groups", "there is no such security group"),
         ({"cpu_policy": "dedicated"}, "cpu_policy", "docker takes shared only: cores are shared"),
         ({"hints": {"group": "x"}}, "hints/group", "a hint is label:KEY, a label of a host's Engine"),
         ({"hints": {"label:": "x"}}, "hints/label:", "a hint is label:KEY"),

@@ -83,6 +83,12 @@ class Host:
         await self.runtime.remove(uuid, force=True)
 
 
+async def list_networks(docker, network_id: str) -> list[str]:
+    """The ids of the Engine's networks that are that one."""
+    filters = {"label": [f"jeroboam.network={network_id}"]}
+    return [network["Id"] for network in await docker.networks.list(filters=filters)]
+
+
 async def list_rules() -> str:
     process = await asyncio.create_subprocess_exec("iptables-save", "-t", "filter", stdout=asyncio.subprocess.PIPE)
     return (await process.communicate())[0].decode()
@@ -139,12 +145,7 @@ async def test_more_networks_than_one_also_while_it_runs(host, docker):
     # What it was created on is no matter any more: that network may go, and the container starts without it.
     await host.runtime.stop(mine, 0)
     await host.runtime.tidy()
-    names = [
-        network["Name"]
-        for network in await docker.networks.list()
-        if (network["Labels"] or {}).get("jeroboam.network") == first.network_id
-    ]
-    assert names == []
+    assert await list_networks(docker, first.network_id) == []
     await host.runtime.start(mine)
     assert await host.reaches(mine, "late")
     addresses = await host.ask(mine, "ip -4 addr")
@@ -185,7 +186,7 @@ async def test_groups_open_and_close_a_port_of_a_running_container(host):
 async def test_a_rule_that_goes_ends_connections(host):
     port = a_network(1)
     server_port = port(2, OUT, WEB, groups=("web",))
-    server = await host.run("server", server_port, command=("nc", "-l", "-p", "8080"))
+    server = await host.run("server", server_port, command=("sh", "-c", "sleep 600 | nc -l -p 8080"))
     peer = await host.run("peer", port(3))
     await host.ask(peer, "mkfifo /tmp/in; (nc 10.215.1.2 8080 </tmp/in >/tmp/out &) ; (sleep 60 >/tmp/in &) ; sleep 1")
     flow = "netstat -tn | grep ':8080 .*ESTABLISHED' | awk '{print $2 $3}'"
@@ -236,12 +237,8 @@ async def test_a_network_that_is_lost_is_made_again(host, docker):
     port = a_network(1)
     mine = await host.run("mine", port(7))
     await host.runtime.stop(mine, 0)
-    [network] = [
-        row
-        for row in await docker.networks.list()
-        if (row["Labels"] or {}).get("jeroboam.network") == port(2).network_id
-    ]
-    await (await docker.networks.get(network["Id"])).delete()
+    [network] = await list_networks(docker, port(2).network_id)
+    await (await docker.networks.get(network)).delete()
     with pytest.raises(NetworkMissing):
         await host.runtime.start(mine)
     await host.plug(mine, *host.ports[mine])
