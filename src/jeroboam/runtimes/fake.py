@@ -8,7 +8,7 @@ Neighbours: tests of the agent.
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self, final
 
 from jeroboam.domain.archives import PathStat
@@ -40,25 +40,17 @@ from jeroboam.runtimes.base import (
     SupportsPlug,
     SupportsResize,
 )
+from jeroboam.runtimes.fake_faults import InjectedFault
 from jeroboam.runtimes.fake_images import FakeImageStore
 from jeroboam.runtimes.fake_streams import PROGRAMS, FakeProcess, FakePrograms, echo, keep_all, print_all
+
+__all__ = ["FakeRuntime", "InjectedFault"]
 
 _ALIVE = frozenset({RuntimeState.RUNNING, RuntimeState.PAUSED, RuntimeState.RESTARTING})
 _FATAL_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"})
 _KILLED = 137
 FILE_TIME = "2026-11-23T12:00:00Z"
 _ENDED_WITH_CONTAINER = StreamEnding(reason=CloseReason.ENDED, exit_code=_KILLED)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InjectedFault:
-    """A fault of one method. `times` None: until it is removed."""
-
-    error: Exception | None = None
-    gate: asyncio.Event | None = None
-    after: bool = False
-    """Whether the fault comes after the effect, in place of the answer."""
-    times: int | None = None
 
 
 @final
