@@ -31,8 +31,8 @@ makes the OpenAPI documents: [container-infra](openapi/container-infra.json), [c
 `/container/openapi.json` and `/network/openapi.json`.
 
 Paths are below `/container-infra/v1`, `/container/v1` and `/network`. *Versions* are the microversions that have the
-route; where none is named, all have it. *Rule* is its [policy rule](operators.md#policy). What holds for all routes, such as a 4xx
-for malformed input and a 409 for what the state forbids, is in the [API notes](api-notes.md).
+route; where none is named, all have it. *Rule* is its [policy rule](operators.md#policy). What holds for all routes,
+such as a 4xx for malformed input and a 409 for what the state forbids, is in the [API notes](api-notes.md).
 """
 
 

@@ -1,7 +1,6 @@
 """A runtime in memory with fault injection, for tests and for trials without an Engine.
 
-It keeps the contract. It can hold a call until an event, fail a call, die and come back, or lose a container.
-Neighbours: tests of the agent.
+It keeps the contract. It can hold or fail a call, die and come back, or lose a container. Neighbours: tests.
 """
 # ruff: noqa: ARG002 (a fake has no use for much of what the contract hands over)
 
@@ -89,7 +88,6 @@ class FakeRuntime(
         self.containers: dict[str, ContainerState] = {}
         self.specs: dict[str, ContainerSpec] = {}
         self.ports: dict[str, tuple[HostPort, ...]] = {}
-        """The ports that each container is on."""
         self.printed: dict[str, list[str]] = defaultdict(list)
         self.files: dict[str, dict[str, bytes]] = defaultdict(dict)
         """Archives by container and path: what was written comes out again."""
@@ -193,8 +191,7 @@ class FakeRuntime(
 
     async def plug(self, uuid: str, name: str, *, project: str, ports: Sequence[HostPort]) -> ContainerState:
         await self._enter("plug", uuid)
-        self._get(uuid)
-        self.ports[uuid] = tuple(ports)
+        self.ports[self._get(uuid).uuid] = tuple(ports)
         await self._leave("plug")
         return self._get(uuid)
 
