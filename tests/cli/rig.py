@@ -113,7 +113,8 @@ async def running(folder: pathlib.Path, database: pathlib.Path):
         tasks.start("session", dispatcher.serve(server_end))
         return agent_end
 
-    start_agent(context, runtime=runtime, journal_file=folder / "agent.db", open_session=open_session)
+    journal_file = folder / "agent.db"
+    start_agent(context, runtime=runtime, networking=None, journal_file=journal_file, open_session=open_session)
     start_conductor(context, parts)
     api = ApiParts(
         store=store,

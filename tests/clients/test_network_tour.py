@@ -50,7 +50,7 @@ def running(member, name):
 
 
 def reaches(member, name, address) -> bool:
-    command = f"appcontainer exec {name} sh -c 'nc -w 1 {address} 80 </dev/null || true'"
+    command = f"appcontainer exec {name} sh -c 'nc -w 3 {address} 80 </dev/null || true'"
     return "hello" in member.run(command)["out"]
 
 
@@ -114,7 +114,7 @@ def test_networks_are_attached_and_detached(member):
     assert not reaches(member, "plain", "db")
     member("appcontainer network attach --network backend --fixed-ip 10.77.0.77 plain")
     until(lambda: member("appcontainer exec plain ip addr"), lambda text: "10.77.0.77" in text)
-    assert len(member.json("appcontainer network list plain")) == 2
+    assert len(member.rows("appcontainer network list plain")) == 2
     assert reaches(member, "plain", "db")
     member("appcontainer network detach --network backend plain")
     until(lambda: member("appcontainer exec plain ip addr"), lambda text: "10.77.0.77" not in text)

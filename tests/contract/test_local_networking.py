@@ -246,6 +246,31 @@ async def test_a_network_that_is_lost_is_made_again(host, docker):
     assert "10.215.1.7" in await host.ask(mine, "ip -4 addr show eth0")
 
 
+async def test_a_subnet_of_a_network_that_was_deleted_is_free_at_once(host):
+    former = await host.run("former", a_network(1)(2))
+    with pytest.raises(Temporary, match="still has containers"):
+        await host.run("early", a_network(1)(2))
+    await host.remove(former)
+    host.ports = {}
+    late = await host.run("late", a_network(1)(2))
+    assert "10.215.1.2" in await host.ask(late, "ip -4 addr show eth0")
+
+
+async def test_a_network_of_somebody_else_stays_with_a_container(host, docker):
+    mine = await host.run("mine", a_network(1)(2))
+    foreign = await docker.networks.create({"Name": f"theirs-{uuids.uuid4()}"})
+    try:
+        await foreign.connect({"Container": f"jeroboam-{mine}"})
+        await host.plug(mine, *host.ports[mine], a_network(2)(2))
+        assert "eth2" in await host.ask(mine, "ip addr")
+        await host.runtime.stop(mine, 0)
+        await host.runtime.start(mine)
+        assert "eth2" in await host.ask(mine, "ip addr")
+    finally:
+        await host.remove(mine)
+        await foreign.delete()
+
+
 async def test_a_subnet_that_the_machine_uses_is_told(host, docker):
     foreign = await docker.networks.create(
         {"Name": f"theirs-{uuids.uuid4()}", "IPAM": {"Config": [{"Subnet": "10.215.9.0/25"}]}}

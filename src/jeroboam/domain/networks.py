@@ -20,6 +20,8 @@ DEVICE_OWNER = "compute:kuryr"
 """The owner of ports that containers have (contract: container, section 8)."""
 _NAMESPACE = uuid.UUID("5f3a3c0e-6d0b-4f0e-9a57-0a6a6e5c2b11")
 _SHORTEST_PREFIX, _LONGEST_PREFIX = 8, 29
+# RFC 1918, and the shared addresses of RFC 6598.
+_PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
 
 
 class Direction(StrEnum):
@@ -146,7 +148,7 @@ def parse_subnet(field: str, text: str) -> IPv4Network:
         raise BadValue(field, text, f"it has to be a subnet of version 4, such as 10.77.0.0/24: {error}.") from error
     if not _SHORTEST_PREFIX <= subnet.prefixlen <= _LONGEST_PREFIX:
         raise BadValue(field, text, f"its prefix has to be /{_SHORTEST_PREFIX} to /{_LONGEST_PREFIX}.")
-    if not subnet.is_private or subnet.is_loopback or subnet.is_link_local or subnet.is_unspecified:
+    if not any(subnet.subnet_of(pool) for pool in _PRIVATE):
         raise BadValue(field, text, "it has to be a private subnet, such as one of 10.0.0.0/8.")
     return subnet
 

@@ -70,6 +70,16 @@ def is_ours(installation: str, network: Mapping[str, Any]) -> bool:
     return has_our_name and has_kind(labels, ObjectKind.PROJECT_NETWORK)
 
 
+def has_our_name(network: str) -> bool:
+    """Whether a container's end on the network with that name is ours to change."""
+    return network.startswith(("jeroboam-network-", "jeroboam-project-"))
+
+
+def is_of_ports(network: Mapping[str, Any]) -> bool:
+    """Whether a network of ours is one that a project has made, and not the one of a project without networks."""
+    return bool((network["Labels"] or {}).get(KIND) == ObjectKind.NETWORK)
+
+
 def is_project_network(network_mode: str) -> bool:
     """Whether a container with that mode is on the network of a project that has no network objects."""
     return network_mode.startswith("jeroboam-project-")

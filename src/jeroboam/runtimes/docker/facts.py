@@ -6,20 +6,19 @@ import shutil
 from jeroboam.clients.addresses import list_routes
 from jeroboam.clients.docker import DockerClient, translate_errors
 from jeroboam.domain.hosts import HostFacts
-from jeroboam.runtimes.docker.bridges import is_ours, list_subnets_of
+from jeroboam.runtimes.docker.bridges import is_of_ports, is_ours, list_subnets_of
 from jeroboam.runtimes.docker.spec import read_facts
 
 
 async def ask_facts(engine: DockerClient, installation: str) -> HostFacts:
-    """Return the facts, with the subnets that networks of projects may not overlap."""
+    """Return the facts, with the subnets that networks of projects may not overlap; the store knows their own."""
     with translate_errors("asking the Engine for its facts"):
         info = await engine.system.info()
         networks = await engine.networks.list()
-    own_subnets = {
-        subnet for network in networks if is_ours(installation, network) for subnet in list_subnets_of(network)
-    }
-    foreign_networks = [network for network in networks if not is_ours(installation, network)]
-    used_subnets = {subnet for network in foreign_networks for subnet in list_subnets_of(network)}
+    known_networks = [network for network in networks if is_ours(installation, network) and is_of_ports(network)]
+    own_subnets = {subnet for network in known_networks for subnet in list_subnets_of(network)}
+    other_networks = [network for network in networks if network not in known_networks]
+    used_subnets = {subnet for network in other_networks for subnet in list_subnets_of(network)}
     used_subnets |= {route.network for route in list_routes() if not route.has_gateway} - own_subnets
     disk_bytes = await asyncio.to_thread(_read_disk_size, info.get("DockerRootDir", ""))
     return read_facts(info, disk_bytes, used_subnets=tuple(sorted(map(str, used_subnets))))

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
+from ipaddress import IPv4Network
 from typing import Any
 
 import structlog
@@ -34,6 +35,8 @@ from jeroboam.runtimes.docker.bridges import (
     BridgePlan,
     build_config,
     build_endpoint,
+    has_our_name,
+    is_of_ports,
     is_ours,
     is_project_network,
     list_networks_of,
@@ -126,7 +129,8 @@ class ProjectNetworks:
         async with self.hold_ports(project, ports) as by_network:
             endpoints = ((await container.show())["NetworkSettings"] or {}).get("Networks") or {}
             for network in endpoints.keys() - by_network.keys():
-                await self._disconnect(container, network)
+                if has_our_name(network):
+                    await self._disconnect(container, network)
             for network, port in by_network.items():
                 network_id = (await (await self._engine().networks.get(network)).show())["Id"]
                 if _is_plugged(endpoints.get(network), network_id, port):
@@ -177,6 +181,8 @@ class ProjectNetworks:
         is_shielded = await self.is_shielded()
         networks = {network["Name"]: network for network in await self._list_networks()}
         for name, endpoint in endpoints.items():
+            if not has_our_name(name):
+                continue
             network = networks.get(name)
             is_open = network is not None and not network["Internal"]
             # A container that has never run names its networks by their names alone.
@@ -296,9 +302,10 @@ class ProjectNetworks:
         self, plan: BridgePlan, networks: Sequence[Mapping[str, Any]], *, is_shielded: bool
     ) -> None:
         if plan.subnet is not None:
-            own = [route.network for route in list_routes() if not route.has_gateway]
+            networks = await self._clear_way(plan.subnet, networks)
+            routes = [route.network for route in list_routes() if not route.has_gateway]
             used_subnets = [str(subnet) for network in networks for subnet in list_subnets_of(network)]
-            if overlap := find_overlap(plan.subnet, [*used_subnets, *map(str, own)]):
+            if overlap := find_overlap(plan.subnet, [*used_subnets, *map(str, routes)]):
                 raise Permanent(f"subnet {plan.subnet} overlaps {overlap}, which the Engine's machine uses already")
             await self._engine().networks.create(build_config(plan, plan.subnet, is_shielded=is_shielded))
             return
@@ -314,6 +321,27 @@ class ProjectNetworks:
                 raise
             return
         raise Temporary(f"no free subnet for the project's network was found in {subnets.PROJECTS}")
+
+    async def _clear_way(
+        self, subnet: IPv4Network, networks: Sequence[Mapping[str, Any]]
+    ) -> Sequence[Mapping[str, Any]]:
+        """Remove networks of projects that are in the way and have no container any more. Return those that remain.
+
+        A network that a user has deleted stays until the next `tidy`. Raises `Temporary` while containers use it.
+        """
+        in_the_way = [
+            network
+            for network in networks
+            if is_ours(self._installation, network)
+            and is_of_ports(network)
+            and any(other.overlaps(subnet) for other in list_subnets_of(network))
+        ]
+        for network in in_the_way:
+            containers = await self._list_containers()
+            is_used = any(network["Name"] in list_networks_of(container) for container in containers)
+            if is_used or self._in_use[network["Name"]] or not await self._remove_network(network["Id"]):
+                raise Temporary(f"a former network with subnet {subnet} still has containers on this host")
+        return [network for network in networks if network not in in_the_way]
 
     async def _set_packet_filter(self) -> tuple[str, ...]:
         """Set the rules; return why they could not be set, empty when they are."""
