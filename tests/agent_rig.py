@@ -24,6 +24,7 @@ from jeroboam.protocol import (
     ToAgent,
 )
 from jeroboam.protocol.memory import session_pair
+from jeroboam.protocol.volumes import VolumeReport
 from jeroboam.runtimes.fake import FakeRuntime, InjectedFault
 from tests.clock import ManualClock, settle
 
@@ -65,6 +66,7 @@ class Rig:
         self.hosts: list[Hello | HostReport] = []
         self.responses: list[LiveResponse] = []
         self.images: list[ImageReport] = []
+        self.volumes: list[VolumeReport] = []
         self.refuse = False
         self.end: ServerConnection | None = None
         self._journal_path = folder / "agent.db"
@@ -119,6 +121,8 @@ class Rig:
                     self.reports.append(message)
                 case ImageReport():
                     self.images.append(message)
+                case VolumeReport():
+                    self.volumes.append(message)
                 case LiveResponse():
                     self.responses.append(message)
 

@@ -6,6 +6,7 @@ from jeroboam.dispatch.ports import HostSession
 from jeroboam.domain.containers import ContainerObserved
 from jeroboam.domain.errors import UnreadableRow
 from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport, ImageReport, ImageWish
+from jeroboam.protocol.volumes import VolumeReport, VolumeWish
 
 
 class MemoryAssignmentStore:
@@ -73,6 +74,12 @@ class MemoryAssignmentStore:
     async def image_wishes(self, host_id: str, image: str | None = None) -> tuple[ImageWish, ...]:
         wishes = self.image_wishes_of.get(host_id, [])
         return tuple(wish for wish in wishes if image in {None, wish.uuid})
+
+    async def volume_wishes(self, host_id: str, volume: str | None = None) -> tuple[VolumeWish, ...]:
+        return ()
+
+    async def report_volume(self, host_id: str, report: VolumeReport) -> None:
+        pass
 
     async def report_image(self, host_id: str, report: ImageReport) -> None:
         self.image_reports.append(report)

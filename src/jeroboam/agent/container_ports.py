@@ -4,14 +4,14 @@ The networking driver knows all ports of this host before a container starts, an
 Neighbours: `session`, which has the assignments; `executor`, which carries ops out; `networking`, the drivers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from jeroboam.domain.errors import DriverError, Permanent
 from jeroboam.networking.base import Networking
 from jeroboam.protocol import Assignment
-from jeroboam.runtimes.base import ContainerState, NetworkMissing, Runtime, SupportsPlug
+from jeroboam.runtimes.base import ContainerState, HostMount, NetworkMissing, Runtime, SupportsPlug
 
 log = structlog.get_logger(__name__)
 
@@ -39,10 +39,17 @@ class ContainerPorts:
         except DriverError as error:
             log.error("agent.ports-not-safe", error=error.reason)  # noqa: TRY400  (the reason says all)
 
-    async def create(self, assignment: Assignment) -> ContainerState:
-        """Create the container on the networks of its ports."""
-        uuid, name, project = assignment.uuid, assignment.name, assignment.project_id
-        return await self._runtime.create(uuid, name, assignment.spec, project=project, ports=assignment.ports)
+    async def create(self, assignment: Assignment, volumes: Sequence[HostMount]) -> ContainerState:
+        """Create the container on the networks of its ports, with its volumes."""
+        return await self._runtime.create(
+            assignment.uuid,
+            assignment.name,
+            assignment.spec,
+            project=assignment.project_id,
+            volumes=volumes,
+            cpuset=assignment.cpuset,
+            ports=assignment.ports,
+        )
 
     async def start(self, assignment: Assignment) -> ContainerState:
         """Start the container, once its ports are safe to be used."""

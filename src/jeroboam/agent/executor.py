@@ -14,7 +14,9 @@ from jeroboam.agent.container_ports import ContainerPorts, lacks_parts
 from jeroboam.agent.due_ops import DueOp, find_due_op
 from jeroboam.agent.image_access import ImageAccess
 from jeroboam.agent.journal import Journal, JournalEntry
-from jeroboam.domain.containers import ContainerObserved, Op, OpKind, RuntimeState
+from jeroboam.agent.observations import merge_state
+from jeroboam.agent.volumes import HostVolumes
+from jeroboam.domain.containers import RESTARTING, ContainerObserved, Op, OpKind, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import Clock
 from jeroboam.protocol import Assignment
@@ -39,26 +41,6 @@ PULL_SECONDS = 20.0
 _INTERRUPTIBLE = frozenset({"image_pulling", "container_stopping"})
 
 
-def merge_state(state: ContainerState | None, last: ContainerObserved) -> ContainerObserved:
-    """Return the last report with the present state merged in. A container that is gone keeps exit code and times."""
-    if state is None:
-        return replace(last, state=RuntimeState.ABSENT, addresses=(), health=None)
-    return replace(
-        last,
-        state=state.state,
-        runtime_id=state.runtime_id,
-        exit_code=state.exit_code,
-        started_at=state.started_at,
-        finished_at=state.finished_at,
-        addresses=state.addresses,
-        ports=state.ports,
-        hostname=state.hostname,
-        command=state.command,
-        entrypoint=state.entrypoint,
-        health=state.health,
-    )
-
-
 class OpExecutor:
     """Carries ops out. `tell` receives reports, and drops a report that repeats the last one."""
 
@@ -68,11 +50,13 @@ class OpExecutor:
         runtime: Runtime,
         journal: Journal,
         access: ImageAccess,
+        volumes: HostVolumes,
         clock: Clock,
         tell: Tell,
         ports: ContainerPorts,
     ) -> None:
         self._runtime = runtime
+        self._volumes = volumes
         self._ports = ports
         self._access = access
         self._journal = journal
@@ -118,8 +102,7 @@ class OpExecutor:
     async def report_wait(self, assignment: Assignment, op: Op, reason: str) -> None:
         """Report why the op has to be retried."""
         self._reasons[assignment.uuid] = (op.seq, reason)
-        last = self._journal.entry(assignment.uuid).observed
-        step = self._steps.get(assignment.uuid)
+        last, step = self._journal.entry(assignment.uuid).observed, self._steps.get(assignment.uuid)
         await self._report(assignment.uuid, replace(last, step=step, error=reason, error_seq=op.seq, failed_op=None))
 
     async def give_up(self, assignment: Assignment, op: Op) -> None:
@@ -137,7 +120,7 @@ class OpExecutor:
         """Report the container if it has changed; remove an ended container with auto-remove."""
         uuid = assignment.uuid
         last = self._journal.entry(uuid).observed
-        state = await self._find(uuid)
+        state = await self._restore(assignment, last, await self._find(uuid))
         now = replace(merge_state(state, last), seq=max(last.seq, assignment.done), step=None)
         if state is None and now.seq == 0:
             return
@@ -151,6 +134,18 @@ class OpExecutor:
             now = merge_state(None, now)
             self._journal.record_observed(uuid, now)
         await self._report(uuid, now)
+
+    async def _restore(
+        self, assignment: Assignment, last: ContainerObserved, state: ContainerState | None
+    ) -> ContainerState | None:
+        """Provide the container's volumes after a restart of the machine, where the runtime could not start it."""
+        if self._volumes.are_ready(assignment.spec):
+            return state
+        await self._volumes.provide(assignment.spec)
+        policy = assignment.spec.restart_policy
+        is_lost = last.state is RuntimeState.RUNNING and state is not None and state.state is RuntimeState.EXITED
+        is_started = is_lost and policy is not None and policy.name in RESTARTING
+        return await self._runtime.start(assignment.uuid) if is_started else state
 
     def forget(self, uuid: str) -> None:
         """Forget the container: it is not assigned any more."""
@@ -178,7 +173,10 @@ class OpExecutor:
         await self._step(assignment, "image_pulling")
         await self._pull(assignment, op)
         await self._step(assignment, "container_creating")
-        return await self._ports.create(assignment)
+        return await self._create(assignment)
+
+    async def _create(self, assignment: Assignment) -> ContainerState:
+        return await self._ports.create(assignment, await self._volumes.provide(assignment.spec))
 
     async def _pull(self, assignment: Assignment, op: Op) -> None:
         """Pull the image. Raises `Permanent` after `PULL_SECONDS` without a registry, as for a misspelt name."""
@@ -199,6 +197,7 @@ class OpExecutor:
 
     async def _have(self, assignment: Assignment, due_op: DueOp) -> ContainerState:
         """Return the container; create it if it was never created or was removed from outside."""
+        await self._volumes.provide(assignment.spec)
         try:
             return await self._runtime.inspect(assignment.uuid)
         except ContainerGone:
@@ -236,7 +235,7 @@ class OpExecutor:
             await self._pull(assignment, due_op.op)
             await self._step(assignment, "container_rebuilding")
             await self._runtime.remove(uuid, force=True)
-            state = await self._ports.create(assignment)
+            state = await self._create(assignment)
         if due_op.op.params.get("run") and state.started_at is None:
             await self._step(assignment, "container_starting")
             state = await self._ports.start(assignment)

@@ -21,6 +21,7 @@ from jeroboam.agent.image_prune import ImagePruner
 from jeroboam.agent.images import ImageWorker
 from jeroboam.agent.journal import Journal
 from jeroboam.agent.streams import serve_stream
+from jeroboam.agent.volumes import HostVolumes
 from jeroboam.agent.worker import LONGEST_PAUSE, WorkerPool, pause_after
 from jeroboam.domain.containers import ContainerObserved, RuntimeState
 from jeroboam.domain.errors import DriverError, Temporary
@@ -53,7 +54,9 @@ from jeroboam.protocol import (
 )
 from jeroboam.protocol.agent_streams import AgentStreams
 from jeroboam.protocol.codec import UnencodableMessage
+from jeroboam.protocol.volumes import VolumeWish
 from jeroboam.runtimes.base import Runtime, SupportsCleanup
+from jeroboam.storage.base import Storage
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +77,7 @@ class Agent:
         self,
         *,
         runtime: Runtime,
+        storage: Storage | None = None,
         journal: Journal,
         clock: Clock,
         hostname: str,
@@ -107,10 +111,12 @@ class Agent:
         self._pruner = ImagePruner(runtime=runtime, journal=journal, clock=clock, days=image_days)
         self._images = ImageWorker(runtime=runtime, access=self._access, clock=clock, send=self._send)
         self._ports = ContainerPorts(runtime=runtime, networking=networking, assignments=self._assignments)
+        self._volumes = HostVolumes(storage=storage, clock=clock, send=self._send)
         self._executor = OpExecutor(
             runtime=runtime,
             journal=journal,
             access=self._access,
+            volumes=self._volumes,
             clock=clock,
             tell=self._tell,
             ports=self._ports,
@@ -134,6 +140,7 @@ class Agent:
             await self._tasks.close()
             await self._workers.close()
             await self._images.close()
+            await self._volumes.close()
 
     async def _run_forever(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run the work again after each end. A bug in the work is logged and ends no task."""
@@ -193,6 +200,8 @@ class Agent:
                 self._release(message.uuid)
             case ImageWish():
                 self._images.take(message)
+            case VolumeWish():
+                self._volumes.take(message)
             case LiveRequest():
                 self._tasks.start(f"request {message.id}", self._answer(message))
 

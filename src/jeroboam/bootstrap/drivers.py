@@ -3,6 +3,7 @@
 Each loader returns a class that names its contract as a base, so that the type checker compares both.
 """
 
+import os
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import cast
@@ -13,6 +14,7 @@ from jeroboam.networking.base import Networking, NetworkingSettings
 from jeroboam.providers.base import Provider, ProviderSettings
 from jeroboam.runtimes.base import Runtime, RuntimeOptions, RuntimeSettings
 from jeroboam.settings import Settings, parse_networks
+from jeroboam.storage.base import Storage, StorageSettings
 
 
 def load_provider(name: str) -> type[Provider]:
@@ -33,6 +35,11 @@ def load_runtime(name: str) -> type[Runtime]:
 def load_networking(name: str) -> type[Networking]:
     """Return the networking driver of that name. Raises `ValueError` that lists those that exist."""
     return cast("type[Networking]", _load("networking", name, Networking))
+
+
+def load_storage(name: str) -> type[Storage]:
+    """Return the storage of that name. Raises `ValueError` that lists those that exist."""
+    return cast("type[Storage]", _load("storage", name, Storage))
 
 
 def _load(family: str, name: str, contract: object) -> object:
@@ -74,9 +81,22 @@ def make_networking(settings: Settings, installation: str) -> Networking | None:
     return load_networking(settings.networking.driver).from_settings(NetworkingSettings(installation=installation))
 
 
+def make_storage(settings: Settings) -> Storage | None:
+    """Return the storage for volumes of this host, or None where the operator wants none."""
+    if settings.volumes.driver == "none":
+        return None
+    return load_storage(settings.volumes.driver).from_settings(StorageSettings(folder=settings.state / "volumes"))
+
+
 def make_runtime(settings: Settings, installation: str) -> Runtime:
     """Return the runtime of this host, with the operator's settings."""
     options = settings.containers
+    dedicated_cpus = tuple(sorted(set(options.dedicated_cpus)))
+    cores = os.cpu_count() or 1
+    if not set(dedicated_cpus) < set(range(cores)):
+        numbers = ", ".join(map(str, dedicated_cpus))
+        last = f"this machine has 0 to {cores - 1}, and one has to be shared"
+        raise ValueError(f"[containers] dedicated_cpus: {numbers} cannot be: {last}")
     return load_runtime(options.runtime).from_settings(
         RuntimeSettings(
             installation=installation,
@@ -85,6 +105,7 @@ def make_runtime(settings: Settings, installation: str) -> Runtime:
                 max_processes=options.max_processes,
                 log_mib=options.log_mib,
                 log_files=options.log_files,
+                dedicated_cpus=dedicated_cpus,
                 registry_networks=tuple(parse_networks(options.registry_networks, "[containers] registry_networks")),
             ),
         )

@@ -128,8 +128,12 @@ class SingleProcess:
             stack.push_async_callback(self._store.close)
             stack.push_async_callback(keystone.stop)
             await asyncio.gather(self._wait_for_keystone(show_step), self._open_store(show_step))
-            has_networks = settings.networking.driver != "none"
-            await keystone.register(api_url, heat_views=settings.api.heat_views, has_networks=has_networks)
+            await keystone.register(
+                api_url,
+                heat_views=settings.api.heat_views,
+                has_networks=settings.networking.driver != "none",
+                has_volumes=settings.volumes.driver != "none",
+            )
             addresses = ListenAddresses(api=api_url, keystone=keystone.url)
             tokens = KeystoneTokens(
                 auth_url=keystone.url,
@@ -202,6 +206,7 @@ class SingleProcess:
             self._context,
             runtime=self._runtime,
             networking=self._networking,
+            storage=drivers.make_storage(self._settings),
             journal_file=self._folder.path / "agent.db",
             open_session=lambda: self._open_session(dispatcher),
         )

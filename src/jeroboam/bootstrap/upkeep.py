@@ -117,6 +117,9 @@ async def remove(
         if isinstance(runtime, SupportsCleanup):
             # Shared objects of the removed containers are removed too.
             await runtime.tidy()
+        storage = drivers.make_storage(settings)
+        if storage is not None:
+            await storage.release()
     finally:
         if isinstance(runtime, SupportsClose):
             await runtime.close()

@@ -23,9 +23,20 @@ class HostFacts:
     runtimes: tuple[str, ...] = ()
     runtime_name: str = ""
     runtime_version: str = ""
-    enable_cpu_pinning: bool = False
     used_subnets: tuple[str, ...] = ()
     """Subnets of the host itself, which no network of a project may overlap."""
+    dedicated_cpus: tuple[int, ...] = ()
+    """The cores that containers may have for themselves; the others are shared."""
+
+    @property
+    def enable_cpu_pinning(self) -> bool:
+        """Whether containers may have cores for themselves."""
+        return bool(self.dedicated_cpus)
+
+    @property
+    def shared_cpus(self) -> int:
+        """The number of cores that containers share."""
+        return self.cpus - len(self.dedicated_cpus)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

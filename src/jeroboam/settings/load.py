@@ -29,6 +29,7 @@ from jeroboam.settings.options import (
     KeystoneSettings,
     NetworkingSettings,
     Settings,
+    VolumeSettings,
     X509Settings,
     default_cache,
     default_state,
@@ -166,6 +167,7 @@ def _build_settings(options: cfg.ConfigOpts) -> Settings:
         x509=_group(X509Settings, options.x509),
         containers=_group(ContainerSettings, options.containers),
         networking=_group(NetworkingSettings, options.networking),
+        volumes=_group(VolumeSettings, options.volumes),
         image_cache=Path(cache).expanduser().absolute() if (cache := options.node_images.cache) else default_cache(),
         image_mirror=options.node_images.mirror,
     )

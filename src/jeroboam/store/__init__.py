@@ -24,6 +24,7 @@ from jeroboam.store.selectors import (
     SecurityGroupRuleSelector,
     SecurityGroupSelector,
     SubnetSelector,
+    VolumeSelector,
 )
 from jeroboam.store.store import Store
 from jeroboam.store.transaction import Notification, Transaction
@@ -56,6 +57,7 @@ __all__ = [
     "SubnetSelector",
     "TemplateFilter",
     "Transaction",
+    "VolumeSelector",
     "check_growth",
     "fault_of",
     "sort_keys",

@@ -37,6 +37,7 @@ from jeroboam.store.selectors import (
     ServiceSelector,
     TemplateSelector,
 )
+from jeroboam.store.volumes import VOLUME, VOLUME_ATTACHMENT
 
 T = TypeVar("T")
 
@@ -161,7 +162,7 @@ NODE_RECORD = RowKind(tables.node_record, NodeRecord, NodeRecordSelector)
 ALL_KINDS: tuple[RowKind[Any, Any], ...] = (
     *(TEMPLATE, CLUSTER, NODEGROUP, CERTIFICATE, CONTAINER, HOST, SERVICE, QUOTA),
     *(BAY_CONTAINER, BAY_MANIFEST, NODE_RECORD, EVENT, CONTAINER_ACTION, INTERACTIVE_SESSION),
-    *(REGISTRY, HOST_IMAGE),
+    *(REGISTRY, HOST_IMAGE, VOLUME, VOLUME_ATTACHMENT),
     *(NETWORK, SUBNET, PORT, SECURITY_GROUP, SECURITY_GROUP_RULE),
 )
 """All kinds but the briefs."""
@@ -322,6 +323,16 @@ class ContainerRows(Rows[Container, ContainerSelector]):
         host_id = tables.container.c.host_id
         query = sa.select(*_SUMS, host_id).where(host_id.is_not(None)).group_by(host_id)
         return {row[-1]: _read_use(row) for row in (await self._connection.execute(query)).all()}
+
+    async def list_pinned_cpus(self) -> dict[str, frozenset[int]]:
+        """Return the cores that containers have for themselves, by host uuid."""
+        table = tables.container
+        containers = await self.where(table.c.host_id.is_not(None), sa.cast(table.c.cpuset, sa.Text) != "[]")
+        cpus: dict[str, frozenset[int]] = {}
+        for container in containers:
+            if container.host_id is not None:
+                cpus[container.host_id] = cpus.get(container.host_id, frozenset()) | set(container.cpuset)
+        return cpus
 
     async def list_unsettled(self) -> list[str]:
         """Return the uuids of containers with work to do, for a resync."""

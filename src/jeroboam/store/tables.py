@@ -161,6 +161,7 @@ container = sa.Table(
     sa.Column("user_id", sa.String(255), nullable=False),
     json_column("spec"),
     json_column("ops"),
+    sa.Column("cpuset", sa.JSON, nullable=False, server_default="[]"),
     json_column("observed"),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("host_id", sa.String(36)),

@@ -24,8 +24,9 @@ from jeroboam.api.container.nets import plug_new
 from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NeedsNewerVersion, RequestedHostNotFound
 from jeroboam.api.container.registries import check_image_of, find_registry
+from jeroboam.api.container.volumes import attach_volumes
 from jeroboam.api.wire import next_page, page_of
-from jeroboam.domain.containers import Container, ContainerSpec, OpKind
+from jeroboam.domain.containers import DEFAULT_CAPABILITIES, Container, ContainerSpec, OpKind
 from jeroboam.domain.field_effects import check_fields
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.domain.states import STANDS, ask_container, check_action
@@ -83,6 +84,7 @@ async def create(call: Call) -> Answer:
         await check_quota(tx, call, call.caller.project_id, _use_of(spec, containers=1))
         uuid = call.parts.ids.uuid()
         spec = await plug_new(tx, call, uuid, spec)
+        spec = await attach_volumes(tx, call, spec, uuid)
         container = ask_container(
             Container(
                 uuid=uuid,
@@ -137,6 +139,8 @@ def _check_rights(call: Call, wish: dict[str, Any]) -> None:
     for name, rule in rules.items():
         if name in wish:
             call.enforce(rule)
+    if set(wish.get("cap_add", ())) - DEFAULT_CAPABILITIES:
+        call.enforce("container:create:cap_add")
     if wish.get("privileged"):
         call.enforce("container:create:privileged")
 

@@ -47,6 +47,10 @@ class PortInUse(Invalid):
     code = "port-in-use"
 
 
+class VolumeNotFound(NotFound):
+    code = "volume-not-found"
+
+
 class ServiceNotFound(NotFound):
     code = "zun-service-not-found"
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from jeroboam.conductor.batches import Batches
 from jeroboam.domain import states
-from jeroboam.domain.containers import Container, OpKind
+from jeroboam.domain.containers import Container, OpKind, list_volume_mounts
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.scheduler.placement import (
     CandidateHost,
@@ -75,9 +75,7 @@ class ContainerReconciler:
         if not pending_ops:
             return None
         if container.host_id is None and pending_ops[-1].kind is OpKind.DELETE:
-            await tx.containers.remove({"uuid": container.uuid})
-            await tx.ports.release(container.uuid)
-            await tx.container_actions.close_deleted(container, tx.now)
+            await tx.remove_container(container)
             return None
         seconds_left = self._seconds_left(container, tx.now)
         if seconds_left > 0:
@@ -105,9 +103,27 @@ class ContainerReconciler:
         await tx.serialise("", "placement")
         use_by_host = await tx.containers.use_by_host()
         hosts = await tx.hosts_without_lock.select()
-        candidates = [CandidateHost(host=host, use=use_by_host.get(host.uuid, ContainerUse())) for host in hosts]
+        pinned_cpus = await tx.containers.list_pinned_cpus()
+        candidates = [
+            CandidateHost(
+                host=host,
+                use=use_by_host.get(host.uuid, ContainerUse()),
+                pinned_cpus=pinned_cpus.get(host.uuid, frozenset()),
+            )
+            for host in hosts
+        ]
         rules = PlacementRules(now=tx.now, down_seconds=self._host_down_seconds)
-        requests = [PlacementRequest(uuid=container.uuid, spec=container.spec) for container in containers]
+        volume_hosts = await tx.volumes.list_hosts(
+            [container.uuid for container in containers if list_volume_mounts(container.spec)]
+        )
+        requests = [
+            PlacementRequest(
+                uuid=container.uuid,
+                spec=container.spec,
+                volume_hosts=volume_hosts.get(container.uuid, frozenset()),
+            )
+            for container in containers
+        ]
         answers = place_containers(requests, candidates, rules)
         waits: dict[str, float | None] = {}
         for container in containers:
@@ -115,9 +131,14 @@ class ContainerReconciler:
             if isinstance(answer, PlacementRefusal):
                 waits[container.uuid] = await self._refuse(tx, container, answer)
                 continue
-            placed_container = replace(container, host_id=answer.uuid, host=answer.hostname, failure=None)
+            host = answer.host
+            placed_container = replace(
+                container, host_id=host.uuid, host=host.hostname, cpuset=answer.cpuset, failure=None
+            )
             await tx.containers.update(states.project_container(placed_container))
-            tx.hint("dispatch", f"{answer.uuid}/{container.uuid}")
+            if list_volume_mounts(container.spec):
+                await tx.volumes.settle(container.uuid, host.uuid, host.hostname)
+            tx.hint("dispatch", f"{host.uuid}/{container.uuid}")
             waits[container.uuid] = self._seconds_left(placed_container, tx.now)
         return waits
 
@@ -131,9 +152,7 @@ class ContainerReconciler:
 
     async def _delete_record(self, tx: Transaction, container: Container) -> None:
         """Remove the record of a deleted container. An agent removes containers that are in no record."""
-        await tx.containers.remove({"uuid": container.uuid})
-        await tx.ports.release(container.uuid)
-        await tx.container_actions.close_deleted(container, tx.now)
+        await tx.remove_container(container)
         payload = {"container": container.uuid, "project_id": container.project_id, "status": container.status}
         await tx.notify("container.delete", container.uuid, payload)
         if container.host_id is not None:

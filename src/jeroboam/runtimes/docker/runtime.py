@@ -6,7 +6,6 @@ labels that it is ours; after that its Engine id is cached. Neighbours: `spec`, 
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self, final
@@ -25,7 +24,7 @@ from jeroboam.clients.docker_containers import (
 from jeroboam.clients.docker_types import DockerContainer, DockerError
 from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import ContainerSpec, read_files
-from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
+from jeroboam.domain.errors import Permanent, describe_bad_value
 from jeroboam.domain.host_images import LocalImage
 from jeroboam.domain.host_ports import HostPort
 from jeroboam.domain.hosts import HostFacts
@@ -36,6 +35,7 @@ from jeroboam.runtimes.base import (
     CommandTimedOut,
     ContainerGone,
     ContainerState,
+    HostMount,
     InvalidRequest,
     Runtime,
     RuntimeOptions,
@@ -56,9 +56,10 @@ from jeroboam.runtimes.base import (
     SupportsTop,
 )
 from jeroboam.runtimes.docker import spec as spec_of
+from jeroboam.runtimes.docker.events import watch_containers
 from jeroboam.runtimes.docker.facts import ask_facts
 from jeroboam.runtimes.docker.images import EngineImages
-from jeroboam.runtimes.docker.networks import ProjectNetworks, start_unless_detached
+from jeroboam.runtimes.docker.networks import ProjectNetworks, is_own_machine, start_unless_detached
 
 # The Engine's errors when ps does not know its options, or its output lacks the column that the Engine needs.
 _PS_REFUSES = ("ps:", "Couldn't find PID field")
@@ -66,11 +67,6 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 _PATH_REFUSED = frozenset({400, _NOT_FOUND})
 
-# Events that change the result of `inspect`. Output, exec and attach do not.
-_TELLING = "create start restart die stop kill oom pause unpause update destroy health_status".split()
-
-# The event stream starts a little before the call, so that no event between the call and its first byte is lost.
-_OVERLAP_SECONDS = 1.0
 _INSPECTIONS_AT_ONCE = 8
 
 
@@ -113,7 +109,7 @@ class DockerRuntime(
         return cls(installation=settings.installation, url=settings.url, options=settings.options)
 
     async def facts(self) -> HostFacts:
-        return await ask_facts(self._live, self.installation)
+        return await ask_facts(self._live, self._options, self.installation)
 
     async def pull(
         self,
@@ -138,11 +134,23 @@ class DockerRuntime(
         await self._images.remove_image(image)
 
     async def create(
-        self, uuid: str, name: str, spec: ContainerSpec, *, project: str, ports: Sequence[HostPort] = ()
+        self,
+        uuid: str,
+        name: str,
+        spec: ContainerSpec,
+        *,
+        project: str,
+        volumes: Sequence[HostMount] = (),
+        cpuset: Sequence[int] = (),
+        ports: Sequence[HostPort] = (),
     ) -> ContainerState:
         body = spec_of.build_creation_body(
             installation=self.installation, uuid=uuid, project=project, spec=spec, options=self._options
         )
+        body["HostConfig"]["CpusetCpus"] = spec_of.format_cpus(cpuset, self._options)
+        if volumes and not await is_own_machine(self._ops):
+            raise Permanent("volumes lie on this machine, and its Docker Engine is on another one")
+        body["HostConfig"]["Mounts"] = spec_of.build_mounts(volumes)
         try:
             with translate_errors(f"creating container {name}"):
                 try:
@@ -223,7 +231,7 @@ class DockerRuntime(
         await self._networks.tidy()
 
     def events(self) -> AsyncIterator[str]:
-        return self._events(time.time() - _OVERLAP_SECONDS)
+        return watch_containers(self._live, self.installation)
 
     async def pause(self, uuid: str) -> ContainerState:
         with self._about_container("pausing", uuid):
@@ -382,16 +390,3 @@ class DockerRuntime(
             raise ContainerGone(f"container {uuid} is not on this host")
         self._ids[uuid] = details["Id"]
         return spec_of.read_state(details)
-
-    async def _events(self, since: float) -> AsyncIterator[str]:
-        filters = {
-            "type": ["container"],
-            "event": _TELLING,
-            "label": [f"{spec_of.OWNER}={self.installation}"],
-        }
-        with translate_errors("following events"):
-            async for event in client.events(self._live, filters, since):
-                uuid = event["Actor"]["Attributes"].get(spec_of.CONTAINER)
-                if uuid is not None:
-                    yield uuid
-        raise Temporary("following events: the Docker Engine has closed the stream")
