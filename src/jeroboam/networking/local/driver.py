@@ -36,7 +36,8 @@ class LocalNetworking(Networking):
 
     async def set_ports(self, ports: Sequence[HostPort], *, is_fresh: bool = False) -> None:
         rules = build_rules(self._chain, ports, self._name_bridge)
-        if rules == self._current and not is_fresh:
+        # While other rules are being set, those that are current now are so no longer in a moment.
+        if rules == self._current and not is_fresh and not self._setting.locked():
             return
         async with self._setting:
             if rules == self._current and not is_fresh:
@@ -44,6 +45,9 @@ class LocalNetworking(Networking):
             await self._set_rules(ports, rules)
 
     async def _set_rules(self, ports: Sequence[HostPort], rules: str) -> None:
+        former_rules = self._current
+        # Unknown until it is done: it may be broken off.
+        self._current = ""
         old_chains = await firewall.list_chains(self._chain)
         if rules == self._empty:
             # Machines without a packet filter have nothing to take away.
@@ -54,9 +58,8 @@ class LocalNetworking(Networking):
         text = build_rules(self._chain, ports, self._name_bridge, old_chains or ())
         faults = await firewall.set_chains(self._chain, text, bridges=PREFIX)
         if faults:
-            self._current = ""
             raise Temporary(f"the security groups of its ports cannot be enforced: {'; '.join(faults)}")
-        if rules != self._current:
+        if rules != former_rules:
             log.info("networking.filter-set", chain=self._chain, lines=text.count("\n"))
         self._current = rules
 
