@@ -16,22 +16,24 @@ from jeroboam.api.container_infra.clusters import fields as cluster_fields
 from jeroboam.api.container_infra.family import ContainerInfraFamily
 from jeroboam.api.container_infra.nodegroups import fields as group_fields
 from jeroboam.api.container_infra.templates import fields as template_fields
+from jeroboam.api.network.family import NetworkFamily
 from jeroboam.api.openapi import build_document
 from jeroboam.api.volume.family import VolumeFamily
 from jeroboam.domain import action_fields, field_effects
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
-FAMILIES: tuple[Family, ...] = (ContainerInfraFamily(), ContainerFamily(), VolumeFamily())
+FAMILIES: tuple[Family, ...] = (ContainerInfraFamily(), ContainerFamily(), NetworkFamily(), VolumeFamily())
 HEAD = """\
 # Routes
 
-Every route of both families, written by `make docs` from the table that the dispatcher works with. The same table
+Every route of all families, written by `make docs` from the table that the dispatcher works with. The same table
 makes the OpenAPI documents: [container-infra](openapi/container-infra.json), [container](openapi/container.json),
-which a running service gives to anyone at `/container-infra/openapi.json` and `/container/openapi.json`.
+[network](openapi/network.json), which a running service gives to anyone at `/container-infra/openapi.json`,
+`/container/openapi.json` and `/network/openapi.json`.
 
-Paths are below `/container-infra/v1` and `/container/v1`. *Versions* are the microversions that have the route; where
-none is named, all have it. *Rule* is its [policy rule](operators.md#policy). What holds for all routes, such as a 4xx
-for malformed input and a 409 for what the state forbids, is in the [API notes](api-notes.md).
+Paths are below `/container-infra/v1`, `/container/v1` and `/network`. *Versions* are the microversions that have the
+route; where none is named, all have it. *Rule* is its [policy rule](operators.md#policy). What holds for all routes,
+such as a 4xx for malformed input and a 409 for what the state forbids, is in the [API notes](api-notes.md).
 """
 
 

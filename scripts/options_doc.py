@@ -11,6 +11,7 @@ from typing import Any
 
 from jeroboam.api.container.policies import RULES as CONTAINER
 from jeroboam.api.container_infra.policies import RULES as CONTAINER_INFRA
+from jeroboam.api.network.policies import RULES as NETWORK
 from jeroboam.api.volume.policies import RULES as VOLUME
 from jeroboam.settings import GROUPS
 from jeroboam.settings.describe import describe_values, format_value
@@ -71,6 +72,7 @@ def main() -> int:
         "options": options(),
         "container-infra rules": rules(CONTAINER_INFRA),
         "container rules": rules(CONTAINER),
+        "network rules": rules(NETWORK),
         "volume rules": rules(VOLUME),
     }
     old = GUIDE.read_text()

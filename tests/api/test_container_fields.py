@@ -18,7 +18,6 @@ PARAMETERS = ("container", "request", "capsule", "image", "network", "registry")
 @pytest.mark.parametrize(
     ("fields", "field", "why"),
     [
-        ({"nets": [{"network": "n"}]}, "nets", "docker cannot do it: a container cannot be attached"),
         ({"mounts": [{"source": "v", "destination": "d"}]}, "mounts/destination", "absolute path"),
         ({"mounts": [{"size": 1, "destination": "/"}]}, "mounts/destination", "a folder of its own"),
         ({"mounts": [{"size": 1, "destination": "/proc/x"}]}, "mounts/destination", "nothing can be mounted there"),
@@ -42,7 +41,7 @@ PARAMETERS = ("container", "request", "capsule", "image", "network", "registry")
             "nothing can be mounted",
         ),
         ({"mounts": [{"type": "bind", "size": 1, "destination": "/d"}]}, "mounts", "content"),
-        ({"security_groups": ["web"]}, "security_groups", "nothing filters traffic yet"),
+        ({"security_groups": ["web"]}, "security_groups", "there is no such security group"),
         ({"cpu_policy": "dedicated", "cpu": 1.5}, "cpu", "dedicated cores are whole ones"),
         ({"hints": {"group": "x"}}, "hints/group", "a hint is label:KEY, a label of a host's Engine"),
         ({"hints": {"label:": "x"}}, "hints/label:", "a hint is label:KEY"),

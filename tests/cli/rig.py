@@ -115,7 +115,12 @@ async def running(folder: pathlib.Path, database: pathlib.Path):
         return agent_end
 
     start_agent(
-        context, runtime=runtime, storage=FakeStorage(), journal_file=folder / "agent.db", open_session=open_session
+        context,
+        runtime=runtime,
+        networking=None,
+        storage=FakeStorage(),
+        journal_file=folder / "agent.db",
+        open_session=open_session,
     )
     start_conductor(context, parts)
     api = ApiParts(

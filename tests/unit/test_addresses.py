@@ -9,7 +9,7 @@ import pytest
 
 from jeroboam.clients.addresses import HostRoute, list_routes, look_up
 from jeroboam.domain import subnets
-from jeroboam.runtimes.docker.networks import list_used_subnets
+from jeroboam.runtimes.docker.bridges import list_used_subnets
 
 TABLE = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0

@@ -250,8 +250,8 @@ def test_the_rules_of_drivers_are_about_attributes_of_the_spec_that_requests_set
 
 
 def test_every_accepted_field_of_a_container_reaches_the_spec():
-    """But for its name, which is the container's own. The domain of a registry is the registry's."""
-    attributes = {field.name for field in fields(ContainerSpec)} - {"registry_domain"}
+    """But for its name, which is the container's own. The domain is the registry's, addresses are its ports'."""
+    attributes = {field.name for field in fields(ContainerSpec)} - {"registry_domain", "addresses"}
     accepted = {field.attribute or field.name for field in container_fields.ACCEPTED.values()} - {"name"}
     assert accepted == attributes
 

@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from jeroboam.agent.container_ports import ContainerPorts, lacks_parts
 from jeroboam.agent.due_ops import DueOp, find_due_op
 from jeroboam.agent.image_access import ImageAccess
 from jeroboam.agent.journal import Journal, JournalEntry
+from jeroboam.agent.observations import merge_state
 from jeroboam.agent.volumes import HostVolumes
 from jeroboam.domain.containers import RESTARTING, ContainerObserved, Op, OpKind, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
@@ -39,31 +41,6 @@ PULL_SECONDS = 20.0
 _INTERRUPTIBLE = frozenset({"image_pulling", "container_stopping"})
 
 
-def merge_state(state: ContainerState | None, last: ContainerObserved) -> ContainerObserved:
-    """Return the last report with the present state merged in. A container that is gone keeps exit code and times."""
-    if state is None:
-        return replace(last, state=RuntimeState.ABSENT, addresses=(), health=None)
-    return replace(
-        last,
-        state=state.state,
-        runtime_id=state.runtime_id,
-        exit_code=state.exit_code,
-        started_at=state.started_at,
-        finished_at=state.finished_at,
-        addresses=state.addresses,
-        ports=state.ports,
-        hostname=state.hostname,
-        command=state.command,
-        entrypoint=state.entrypoint,
-        health=state.health,
-    )
-
-
-def _lacks_files(state: ContainerState, assignment: Assignment) -> bool:
-    """Whether the container may lack files that it is created with: an earlier attempt did not get further."""
-    return state.started_at is None and bool(assignment.spec.mounts)
-
-
 class OpExecutor:
     """Carries ops out. `tell` receives reports, and drops a report that repeats the last one."""
 
@@ -76,9 +53,11 @@ class OpExecutor:
         volumes: HostVolumes,
         clock: Clock,
         tell: Tell,
+        ports: ContainerPorts,
     ) -> None:
         self._runtime = runtime
         self._volumes = volumes
+        self._ports = ports
         self._access = access
         self._journal = journal
         self._clock = clock
@@ -182,11 +161,11 @@ class OpExecutor:
     async def create(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
         state = await self._find(assignment.uuid) if before is not None else None
         self._begin(assignment.uuid, due_op.op, None)
-        if state is None or _lacks_files(state, assignment):
+        if state is None or lacks_parts(state, assignment):
             state = await self._make(assignment, due_op.op)
         if due_op.op.params.get("run") and state.started_at is None:
             await self._step(assignment, "container_starting")
-            state = await self._runtime.start(assignment.uuid)
+            state = await self._ports.start(assignment)
         return state
 
     async def _make(self, assignment: Assignment, op: Op) -> ContainerState:
@@ -197,15 +176,7 @@ class OpExecutor:
         return await self._create(assignment)
 
     async def _create(self, assignment: Assignment) -> ContainerState:
-        volumes = await self._volumes.provide(assignment.spec)
-        return await self._runtime.create(
-            assignment.uuid,
-            assignment.name,
-            assignment.spec,
-            project=assignment.project_id,
-            volumes=volumes,
-            cpuset=assignment.cpuset,
-        )
+        return await self._ports.create(assignment, await self._volumes.provide(assignment.spec))
 
     async def _pull(self, assignment: Assignment, op: Op) -> None:
         """Pull the image. Raises `Permanent` after `PULL_SECONDS` without a registry, as for a misspelt name."""
@@ -239,7 +210,7 @@ class OpExecutor:
             return state
         self._begin(assignment.uuid, due_op.op, state)
         await self._step(assignment, "container_starting")
-        return await self._runtime.start(assignment.uuid)
+        return await self._ports.start(assignment)
 
     async def reboot(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
         state = await self._have(assignment, due_op)
@@ -248,7 +219,7 @@ class OpExecutor:
         self._begin(assignment.uuid, due_op.op, state)
         await self._step(assignment, "container_rebooting")
         await self._runtime.stop(assignment.uuid, due_op.op.params.get("timeout"))
-        return await self._runtime.start(assignment.uuid)
+        return await self._ports.start(assignment)
 
     async def rebuild(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
         """Make the container anew. The old one goes once the image is there, and is known by its id."""
@@ -257,7 +228,7 @@ class OpExecutor:
         state = await self._find(uuid)
         is_retry = before is not None and old_id is not None
         if state is not None and is_retry and state.runtime_id != old_id:
-            if _lacks_files(state, assignment):
+            if lacks_parts(state, assignment):
                 state = await self._make(assignment, due_op.op)
         else:
             await self._step(assignment, "image_pulling")
@@ -267,7 +238,7 @@ class OpExecutor:
             state = await self._create(assignment)
         if due_op.op.params.get("run") and state.started_at is None:
             await self._step(assignment, "container_starting")
-            state = await self._runtime.start(uuid)
+            state = await self._ports.start(assignment)
         return state
 
     async def stop(self, assignment: Assignment, due_op: DueOp, _: JournalEntry | None) -> ContainerState:
@@ -314,6 +285,22 @@ class OpExecutor:
         except ContainerGone:
             # The container is created with these limits at its next start.
             return None
+
+    async def change_networks(
+        self, assignment: Assignment, due_op: DueOp, _: JournalEntry | None
+    ) -> ContainerState | None:
+        """Attach or detach: the assignment says which ports the container has now."""
+        is_detach = due_op.op.kind is OpKind.NETWORK_DETACH
+        await self._step(assignment, "network_detaching" if is_detach else "network_attaching")
+        await self._ports.ensure()
+        # A container that was never created is created with these ports.
+        has_container = await self._find(assignment.uuid) is not None
+        return await self._ports.plug(assignment) if has_container else None
+
+    async def change_groups(self, assignment: Assignment, *_: object) -> ContainerState | None:
+        """Have the rules of the container's groups set: the assignment has them."""
+        await self._ports.ensure()
+        return await self._find(assignment.uuid)
 
     async def delete(self, assignment: Assignment, due_op: DueOp, _: JournalEntry | None) -> None:
         params = due_op.op.params
@@ -395,6 +382,10 @@ _OPERATIONS: Mapping[OpKind, _Operation] = MappingProxyType(
         OpKind.UNPAUSE: OpExecutor.unpause,
         OpKind.KILL: OpExecutor.kill,
         OpKind.UPDATE: OpExecutor.update,
+        OpKind.NETWORK_ATTACH: OpExecutor.change_networks,
+        OpKind.NETWORK_DETACH: OpExecutor.change_networks,
+        OpKind.ADD_SECURITY_GROUP: OpExecutor.change_groups,
+        OpKind.REMOVE_SECURITY_GROUP: OpExecutor.change_groups,
         OpKind.DELETE: OpExecutor.delete,
     }
 )

@@ -14,6 +14,7 @@ from dataclasses import replace
 import structlog
 
 from jeroboam.agent import queries
+from jeroboam.agent.container_ports import ContainerPorts
 from jeroboam.agent.executor import OpExecutor
 from jeroboam.agent.image_access import ImageAccess
 from jeroboam.agent.image_prune import ImagePruner
@@ -27,6 +28,7 @@ from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
+from jeroboam.networking.base import Networking
 from jeroboam.protocol import (
     VERSION,
     AgentConnection,
@@ -83,6 +85,7 @@ class Agent:
         execute_limit: float = EXECUTE_SECONDS,
         heartbeat: float = HEARTBEAT_SECONDS,
         image_days: int = 0,
+        networking: Networking | None = None,
     ) -> None:
         self._runtime = runtime
         self._journal = journal
@@ -107,6 +110,7 @@ class Agent:
         self._access = ImageAccess(runtime=runtime, journal=journal)
         self._pruner = ImagePruner(runtime=runtime, journal=journal, clock=clock, days=image_days)
         self._images = ImageWorker(runtime=runtime, access=self._access, clock=clock, send=self._send)
+        self._ports = ContainerPorts(runtime=runtime, networking=networking, assignments=self._assignments)
         self._volumes = HostVolumes(storage=storage, clock=clock, send=self._send)
         self._executor = OpExecutor(
             runtime=runtime,
@@ -115,6 +119,7 @@ class Agent:
             volumes=self._volumes,
             clock=clock,
             tell=self._tell,
+            ports=self._ports,
         )
         self._workers = WorkerPool(
             executor=self._executor,
@@ -219,7 +224,10 @@ class Agent:
         if self._assignments.get(assignment.uuid) == assignment:
             # The server asks again, so it has lost the last report.
             self._sent.pop(assignment.uuid, None)
+        before = self._assignments.get(assignment.uuid)
         self._assignments[assignment.uuid] = assignment
+        if before is not None and before.ports != assignment.ports:
+            self._tasks.start("ports", self._ports.ensure_quietly())
         self._workers.call(assignment.uuid)
 
     def _take_all(self, message: Assignments) -> None:
@@ -235,7 +243,9 @@ class Agent:
 
     def _release(self, uuid: str) -> None:
         """Forget a container. If it still exists, its worker removes it as a stray."""
-        self._assignments.pop(uuid, None)
+        assignment = self._assignments.pop(uuid, None)
+        if assignment is not None and assignment.ports:
+            self._tasks.start("ports", self._ports.ensure_quietly())
         self._kept.discard(uuid)
         self._sent.pop(uuid, None)
         self._executor.forget(uuid)
@@ -306,6 +316,8 @@ class Agent:
 
     async def _tidy(self) -> None:
         """Clean up in a separate task: no container waits for it, and its failure affects nothing else."""
+        if self._is_complete:
+            await self._ports.ensure_quietly(is_fresh=True)
         if isinstance(self._runtime, SupportsCleanup):
             try:
                 await self._runtime.tidy()

@@ -34,6 +34,7 @@ from jeroboam.api.front_page import render_front_page
 from jeroboam.api.health import answer_health, list_health_faults
 from jeroboam.api.heat_views.family import HeatViews
 from jeroboam.api.metrics import render_metrics
+from jeroboam.api.network.family import NetworkFamily
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
@@ -67,8 +68,9 @@ def create_app(parts: ApiParts, families: Sequence[Family] | None = None) -> ASG
     meter = RequestMetrics(registry)
     if families is None:
         views = (HeatViews(),) if parts.options.heat_views else ()
+        networks = (NetworkFamily(),) if parts.options.has_networks else ()
         volumes = (VolumeFamily(),) if parts.options.volume_bounds.is_offered else ()
-        families = (ContainerInfraFamily(), ContainerFamily(), *volumes, *views)
+        families = (ContainerInfraFamily(), ContainerFamily(), *networks, *volumes, *views)
     turns = RequestSlots(parts.options.parallel_requests)
     mounts = {family.prefix: _Mount(family, parts, turns) for family in families}
 
@@ -268,7 +270,7 @@ class _Mount:
         """
         if caller.access_rules is None:
             return True
-        versioned_segments = segments if segments[:1] == ["v3"] else ["v1", *segments]
+        versioned_segments = segments if segments[:1] in (["v2.0"], ["v3"]) else ["v1", *segments]
         plain = "/".join(["", *versioned_segments])
         paths = (plain, f"/{self._family.prefix}{plain}")
         return any(rule.permits(self._family.service_types, method, paths) for rule in caller.access_rules)

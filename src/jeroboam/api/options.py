@@ -73,6 +73,10 @@ class ApiOptions:
     """Seconds for any other operation on a container, besides its own time-out."""
     runtime: str
     """The runtime that starts containers on hosts."""
+    has_networks: bool
+    """Whether projects make networks here, and containers have ports on them."""
+    network_quota: Mapping[str, int]
+    """Of each project: `network`, `port`, `security_group`, `security_group_rule`; -1 is no limit."""
 
     def seconds_for(self, kind: OpKind) -> float:
         """The deadline of an operation on a container, in seconds."""

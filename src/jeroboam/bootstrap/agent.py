@@ -7,6 +7,7 @@ from pathlib import Path
 from jeroboam.agent.journal import Journal
 from jeroboam.agent.session import Agent
 from jeroboam.bootstrap.context import ProcessContext
+from jeroboam.networking.base import Networking
 from jeroboam.protocol import AgentConnection
 from jeroboam.runtimes.base import Runtime
 from jeroboam.storage.base import Storage
@@ -16,6 +17,7 @@ def start_agent(
     context: ProcessContext,
     *,
     runtime: Runtime,
+    networking: Networking | None,
     storage: Storage | None,
     journal_file: Path,
     open_session: Callable[[], Awaitable[AgentConnection]],
@@ -30,6 +32,7 @@ def start_agent(
         open_session=open_session,
         execute_limit=context.settings.containers.execute_seconds,
         image_days=context.settings.containers.image_days,
+        networking=networking,
     )
     context.tasks.start("agent", agent.run())
 

@@ -43,4 +43,11 @@ def build_api_options(settings: Settings, *, auth_uri: str) -> ApiOptions:
         create_seconds=containers.create_seconds,
         op_seconds=containers.action_seconds,
         runtime=containers.runtime,
+        has_networks=settings.networking.driver == "local",
+        network_quota={
+            "network": settings.networking.max_networks,
+            "port": settings.networking.max_ports,
+            "security_group": settings.networking.max_security_groups,
+            "security_group_rule": settings.networking.max_security_group_rules,
+        },
     )

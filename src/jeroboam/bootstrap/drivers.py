@@ -10,6 +10,7 @@ from typing import cast
 
 from jeroboam.coes.base import Coe, CoeSettings
 from jeroboam.kit.clock import Clock
+from jeroboam.networking.base import Networking, NetworkingSettings
 from jeroboam.providers.base import Provider, ProviderSettings
 from jeroboam.runtimes.base import Runtime, RuntimeOptions, RuntimeSettings
 from jeroboam.settings import Settings, parse_networks
@@ -31,6 +32,11 @@ def load_runtime(name: str) -> type[Runtime]:
     return cast("type[Runtime]", _load("runtimes", name, Runtime))
 
 
+def load_networking(name: str) -> type[Networking]:
+    """Return the networking driver of that name. Raises `ValueError` that lists those that exist."""
+    return cast("type[Networking]", _load("networking", name, Networking))
+
+
 def load_storage(name: str) -> type[Storage]:
     """Return the storage of that name. Raises `ValueError` that lists those that exist."""
     return cast("type[Storage]", _load("storage", name, Storage))
@@ -48,7 +54,7 @@ def _load(family: str, name: str, contract: object) -> object:
 
 
 def list_driver_names(family: str) -> list[str]:
-    """Return the names of the drivers of a family: `providers`, `coes` or `runtimes`."""
+    """Return the names of the drivers of a family: `providers`, `coes`, `runtimes` or `networking`."""
     return sorted(entry_points(group=f"jeroboam.{family}").names)
 
 
@@ -66,6 +72,13 @@ def make_providers(settings: Settings, installation: str, clock: Clock) -> dict[
 def make_coes(settings: Settings, clock: Clock) -> dict[str, Coe]:
     """Return the COEs that the operator chose, by name."""
     return {name: load_coe(name).from_settings(CoeSettings(clock=clock)) for name in settings.clusters.coes}
+
+
+def make_networking(settings: Settings, installation: str) -> Networking | None:
+    """Return the networking driver of this host; None if the operator wants none."""
+    if settings.networking.driver == "none":
+        return None
+    return load_networking(settings.networking.driver).from_settings(NetworkingSettings(installation=installation))
 
 
 def make_storage(settings: Settings) -> Storage | None:

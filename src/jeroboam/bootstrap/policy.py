@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from jeroboam.api.bays.policies import RULES as BAYS
 from jeroboam.api.container.policies import RULES as CONTAINER
 from jeroboam.api.container_infra.policies import RULES as CONTAINER_INFRA
+from jeroboam.api.network.policies import RULES as NETWORK
 from jeroboam.api.policy_file import list_policy_faults, read_policy_file
 from jeroboam.bootstrap import limits
 from jeroboam.bootstrap.limits import read_limits
 from jeroboam.kit.controls import escape_line
 
 # As the service mounts them: one family has the rules of bays too.
-FAMILIES = (CONTAINER_INFRA | BAYS, CONTAINER)
+FAMILIES = (CONTAINER_INFRA | BAYS, CONTAINER, NETWORK)
 
 
 def list_faults(file: str) -> list[str]:

@@ -95,6 +95,7 @@ class SingleProcess:
         self._coes = drivers.make_coes(settings, clock)
         self._connector = ClusterConnector(store=self._store, coes=self._coes, sealer=sealer)
         self._runtime = drivers.make_runtime(settings, installation)
+        self._networking = drivers.make_networking(settings, installation)
         self._tasks = Tasks(report)
         counters = CollectorRegistry()
         ProcessCollector(registry=counters)
@@ -127,8 +128,12 @@ class SingleProcess:
             stack.push_async_callback(self._store.close)
             stack.push_async_callback(keystone.stop)
             await asyncio.gather(self._wait_for_keystone(show_step), self._open_store(show_step))
-            has_volumes = settings.volumes.driver != "none"
-            await keystone.register(api_url, heat_views=settings.api.heat_views, has_volumes=has_volumes)
+            await keystone.register(
+                api_url,
+                heat_views=settings.api.heat_views,
+                has_networks=settings.networking.driver != "none",
+                has_volumes=settings.volumes.driver != "none",
+            )
             addresses = ListenAddresses(api=api_url, keystone=keystone.url)
             tokens = KeystoneTokens(
                 auth_url=keystone.url,
@@ -200,6 +205,7 @@ class SingleProcess:
         start_agent(
             self._context,
             runtime=self._runtime,
+            networking=self._networking,
             storage=drivers.make_storage(self._settings),
             journal_file=self._folder.path / "agent.db",
             open_session=lambda: self._open_session(dispatcher),
@@ -241,6 +247,8 @@ class SingleProcess:
             await provider.close()
         if isinstance(self._runtime, SupportsClose):
             await self._runtime.close()
+        if self._networking is not None:
+            await self._networking.close()
 
 
 def catch_stop_signals() -> asyncio.Event:

@@ -132,6 +132,11 @@ async def remove(
     finally:
         if isinstance(runtime, SupportsClose):
             await runtime.close()
+    networking = drivers.make_networking(settings, folder.installation())
+    if networking is not None:
+        # No port is left, so neither is a rule of any.
+        await networking.set_ports([], is_fresh=True)
+        await networking.close()
     await asyncio.to_thread(shutil.rmtree, folder.path)
     return Removal(
         clusters={uuid: names.clusters.get(uuid, "") for uuid in clusters},

@@ -8,6 +8,7 @@ from jeroboam.domain import states
 from jeroboam.domain.container_actions import record_newest_op
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind, RuntimeState, Status
 from jeroboam.domain.host_images import UNFINISHED, ImageStatus
+from jeroboam.domain.host_ports import HostPort
 from jeroboam.domain.hosts import Host, HostFacts
 from jeroboam.domain.images import normalise_registry, parse_reference
 from jeroboam.domain.registries import RegistryLogin
@@ -49,7 +50,8 @@ class DispatchRecords:
             # The uuids come first: a row that breaks in between then counts as unreadable and is not lost.
             uuids = await tx.containers.uuids({"host_id": host_id})
             containers = await tx.containers.select({"host_id": host_id})
-            assignments = tuple([await _assignment(tx, container) for container in containers])
+            ports = await tx.ports.host_ports([container.uuid for container in containers if container.spec.addresses])
+            assignments = tuple([await _assignment(tx, row, ports.get(row.uuid, ())) for row in containers])
         readable = {assignment.uuid for assignment in assignments}
         return assignments, tuple(sorted(set(uuids) - readable))
 
@@ -57,7 +59,10 @@ class DispatchRecords:
         """One container, if it belongs on the host."""
         async with self._store.read() as tx:
             row = await tx.containers.get(container)
-            return await _assignment(tx, row) if row is not None and row.host_id == host_id else None
+            if row is None or row.host_id != host_id:
+                return None
+            ports = await tx.ports.host_ports([row.uuid]) if row.spec.addresses else {}
+            return await _assignment(tx, row, ports.get(row.uuid, ()))
 
     async def hello(self, hello: Hello) -> HostSession:
         """Return the new session of the host. A new host is created.
@@ -242,7 +247,7 @@ class DispatchRecords:
         await tx.notify(event, container.uuid, payload)
 
 
-async def _assignment(tx: Transaction, container: Container) -> Assignment:
+async def _assignment(tx: Transaction, container: Container, ports: tuple[HostPort, ...]) -> Assignment:
     pending_ops = states.pending_ops_of(container)
     login = None
     if container.spec.registry_id is not None and any(op.kind in _PULLING for op in pending_ops):
@@ -258,6 +263,7 @@ async def _assignment(tx: Transaction, container: Container) -> Assignment:
         done=max(container.observed.seq, container.given_up),
         deadline_at=container.deadline_at,
         login=login,
+        ports=ports,
     )
 
 

@@ -78,6 +78,14 @@ CONTAINER: Mapping[str, FieldTable] = {
     "POST /containers/{container}/execute_resize": _carry_all("exec_id h w"),
     "POST /containers/{container}/resize": _carry_all("h w"),
     "POST /containers/{container}/put_archive": _carry_all("path data"),
+    "POST /containers/{container}/network_attach": _carry_all("network port fixed_ip"),
+    "POST /containers/{container}/network_detach": _carry_all("network port"),
+    "POST /containers/{container}/add_security_group": _carry_all("name"),
+    "POST /containers/{container}/remove_security_group": _carry_all("name"),
+    "POST /networks": {
+        "neutron_net_id": _carry("the uuid of a network"),
+        "name": _ignore("shown in the answer; the network keeps its own"),
+    },
     "POST /images": {
         **_carry_all("repo tag host"),
         **{name: _ignore("set by the host once it has the image") for name in ("image_id", "size")},

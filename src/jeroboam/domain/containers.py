@@ -43,6 +43,10 @@ class OpKind(StrEnum):
     KILL = "kill"
     UPDATE = "update"
     REBUILD = "rebuild"
+    NETWORK_ATTACH = "network_attach"
+    NETWORK_DETACH = "network_detach"
+    ADD_SECURITY_GROUP = "add_security_group"
+    REMOVE_SECURITY_GROUP = "remove_security_group"
     DELETE = "delete"
 
 
@@ -81,6 +85,18 @@ class HealthCheck:
     interval: int | None = None
     retries: int | None = None
     timeout: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """One address of a container on one network."""
+
+    network: str
+    addr: str
+    version: int = 4
+    port: str = ""
+    subnet_id: str = ""
+    preserve_on_delete: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +161,8 @@ class ContainerSpec:
     security_groups: tuple[str, ...] = ()
     exposed_ports: dict[str, dict[str, str]] = field(default_factory=dict)
     nets: tuple[dict[str, str], ...] = ()
+    addresses: tuple[Address, ...] = ()
+    """Of the ports that the container has; none where ports are not ours to give."""
     mounts: tuple[dict[str, str], ...] = ()
     """Each with `type` and `destination`; of a file (`bind`) the `source` is its content in base64.
 
@@ -231,18 +249,6 @@ class RuntimeState(StrEnum):
     RESTARTING = "restarting"
     EXITED = "exited"
     DEAD = "dead"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Address:
-    """One address of a container on one network."""
-
-    network: str
-    addr: str
-    version: int = 4
-    port: str = ""
-    subnet_id: str = ""
-    preserve_on_delete: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

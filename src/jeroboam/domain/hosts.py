@@ -23,6 +23,8 @@ class HostFacts:
     runtimes: tuple[str, ...] = ()
     runtime_name: str = ""
     runtime_version: str = ""
+    used_subnets: tuple[str, ...] = ()
+    """Subnets of the host itself, which no network of a project may overlap."""
     dedicated_cpus: tuple[int, ...] = ()
     """The cores that containers may have for themselves; the others are shared."""
 

@@ -27,6 +27,7 @@ class ObjectKind(StrEnum):
     PROBE = "probe"
     CONTAINER = "container"
     PROJECT_NETWORK = "project-network"
+    NETWORK = "network"
     WORKLOAD = "workload"
 
 

@@ -156,6 +156,10 @@ ALLOWED: Mapping[str, frozenset[Status]] = MappingProxyType(
         "rebuild": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.ERROR}),
         "update": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.PAUSED, _S.ERROR, _S.RESTARTING}),
         "resize_container": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.PAUSED, _S.ERROR, _S.RESTARTING}),
+        "add_security_group": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.PAUSED}),
+        "remove_security_group": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.PAUSED}),
+        "network_attach": _ANY - {_S.DELETING, _S.DELETED},
+        "network_detach": _ANY - {_S.DELETING, _S.DELETED},
         "logs": _ANY,
         "delete": _ANY - {_S.RUNNING},
         "delete_force": _ANY,
@@ -177,6 +181,10 @@ _TASK: Mapping[OpKind, str] = MappingProxyType(
         OpKind.PAUSE: "container_pausing",
         OpKind.UNPAUSE: "container_unpausing",
         OpKind.KILL: "container_killing",
+        OpKind.NETWORK_ATTACH: "network_attaching",
+        OpKind.NETWORK_DETACH: "network_detaching",
+        OpKind.ADD_SECURITY_GROUP: "sg_adding",
+        OpKind.REMOVE_SECURITY_GROUP: "sg_removing",
         OpKind.DELETE: "container_deleting",
     }
 )

@@ -191,10 +191,13 @@ class EmbeddedKeystone:
         if answer.status >= _ERRORS:
             raise NoAnswer(f"{answer.status} {answer.reason}")
 
-    async def register(self, api_url: str, *, heat_views: bool = False, has_volumes: bool = False) -> None:
+    async def register(
+        self, api_url: str, *, heat_views: bool = False, has_networks: bool = False, has_volumes: bool = False
+    ) -> None:
         """Register projects, users, roles and the catalogue for an API at that URL, once for each pair of URLs."""
         marker = self._folder / "registered"
-        options = f"{' heat' if heat_views else ''}{' volume' if has_volumes else ''}"
+        words = {"heat": heat_views, "network": has_networks, "volume": has_volumes}
+        options = "".join(f" {word}" for word, is_on in words.items() if is_on)
         registration = f"{self.url} {api_url} {' '.join(INTERFACES)}{options}"
         if marker.exists() and marker.read_text() == registration:
             return
@@ -213,6 +216,10 @@ class EmbeddedKeystone:
                 await keystone.ensure_service("orchestration", "jeroboam-stacks", stacks)
             else:
                 await keystone.remove_service("jeroboam-stacks")
+            if has_networks:
+                await keystone.ensure_service("network", "jeroboam-networks", f"{api_url}/network")
+            else:
+                await keystone.remove_service("jeroboam-networks")
             if has_volumes:
                 await keystone.ensure_service(
                     "block-storage", "jeroboam-volumes", f"{api_url}/volume/v3/$(project_id)s"

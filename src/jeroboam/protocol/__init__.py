@@ -18,6 +18,7 @@ from typing import Protocol
 from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import ContainerObserved, ContainerSpec, Op
 from jeroboam.domain.host_images import ImageProgress, ImageStatus
+from jeroboam.domain.host_ports import HostPort
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.registries import RegistryLogin
 from jeroboam.domain.streams import Channel, CloseReason, TerminalSize
@@ -61,6 +62,8 @@ class Assignment(Message, frozen=True, kw_only=True, tag="assignment"):
     deadline_at: dt.datetime | None = None
     login: RegistryLogin | None = None
     """For the registry of the image, while an op is pending that may pull it. It is never written to the host."""
+    ports: tuple[HostPort, ...] = ()
+    """The container's ports, the first of which it was created with. None: it is on its project's own network."""
 
 
 class ImageWish(Message, frozen=True, kw_only=True, tag="image-wish"):

@@ -17,6 +17,7 @@ from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.host_images import LocalImage
+from jeroboam.domain.host_ports import HostPort
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.registries import RegistryLogin
@@ -33,6 +34,10 @@ class CommandTimedOut(Temporary):
 
 class InvalidRequest(Permanent):
     """The runtime does not accept the request; the container is unchanged."""
+
+
+class NetworkMissing(Temporary):
+    """A network of the container's ports is gone or has to be replaced; `plug` does that."""
 
 
 class ImageRegistryUnreachable(Temporary):
@@ -132,16 +137,19 @@ class Runtime(Protocol):
         project: str,
         volumes: Sequence[HostMount] = (),
         cpuset: Sequence[int] = (),
+        ports: Sequence[HostPort] = (),
     ) -> ContainerState:
-        """Create the container without starting it, on the network of its project, with the volumes in it.
+        """Create the container without starting it, on the networks of these ports, with the volumes in it.
 
+        Without ports it is on the network of its project. On the networks of its ports others find it in DNS by `name`.
         It runs on the cores of `cpuset`; without them on all that are not dedicated.
-        An existing container is returned unchanged; if it was never started, the files of its mounts are written again.
+        An existing container is returned unchanged; if it was never started, the files of its mounts are written again,
+        and it is put on the networks that it is not on yet.
         """
         ...
 
     async def start(self, uuid: str) -> ContainerState:
-        """Start it. No error when it runs already."""
+        """Start it. No error when it runs already. Raises `NetworkMissing` where it has to be plugged again first."""
         ...
 
     async def stop(self, uuid: str, timeout: int | None) -> ContainerState:
@@ -173,6 +181,15 @@ class Runtime(Protocol):
         Raises `Temporary` when the connection to the runtime is lost. Events until the next call are lost, so the
         caller has to list the containers after each start of the stream.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsPlug(Protocol):
+    """Optional: the runtime can put existing containers on other networks, also while they run."""
+
+    async def plug(self, uuid: str, name: str, *, project: str, ports: Sequence[HostPort]) -> ContainerState:
+        """Have the container on exactly the networks of these ports, as `create` does. It may be called often."""
         ...
 
 

@@ -1,7 +1,6 @@
 """A runtime in memory with fault injection, for tests and for trials without an Engine.
 
-It keeps the contract. It can hold a call until an event, fail a call, die and come back, or lose a container.
-Neighbours: tests of the agent.
+It keeps the contract. It can hold or fail a call, die and come back, or lose a container. Neighbours: tests.
 """
 # ruff: noqa: ARG002 (a fake has no use for much of what the contract hands over)
 
@@ -14,6 +13,7 @@ from typing import Self, final
 from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
+from jeroboam.domain.host_ports import HostPort
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.registries import RegistryLogin
@@ -37,9 +37,10 @@ from jeroboam.runtimes.base import (
     SupportsInteractiveExec,
     SupportsLogs,
     SupportsPause,
+    SupportsPlug,
     SupportsResize,
 )
-from jeroboam.runtimes.fake_faults import InjectedFault
+from jeroboam.runtimes.fake_faults import FaultInjection, InjectedFault
 from jeroboam.runtimes.fake_images import FakeImageStore
 from jeroboam.runtimes.fake_streams import PROGRAMS, FakeProcess, FakePrograms, echo, keep_all, print_all
 
@@ -55,6 +56,7 @@ _ENDED_WITH_CONTAINER = StreamEnding(reason=CloseReason.ENDED, exit_code=_KILLED
 @final
 class FakeRuntime(
     Runtime,
+    SupportsPlug,
     SupportsPause,
     SupportsResize,
     SupportsLogs,
@@ -64,6 +66,7 @@ class FakeRuntime(
     SupportsAttach,
     SupportsArchives,
     FakeImageStore,
+    FaultInjection,
     SupportsCleanup,
     SupportsClose,
 ):
@@ -81,18 +84,19 @@ class FakeRuntime(
         clock: Clock | None = None,
     ) -> None:
         FakeImageStore.__init__(self)
+        FaultInjection.__init__(self)
         self.installation = installation
         self.url = url
         self.calls: list[tuple[str, str]] = []
         self.containers: dict[str, ContainerState] = {}
         self.specs: dict[str, ContainerSpec] = {}
+        self.ports: dict[str, tuple[HostPort, ...]] = {}
         self.volumes: dict[str, Sequence[HostMount]] = {}
         self.printed: dict[str, list[str]] = defaultdict(list)
         self.files: dict[str, dict[str, bytes]] = defaultdict(dict)
         """Archives by container and path: what was written comes out again."""
         self.terminal_sizes: dict[str, TerminalSize] = {}
         self._clock = clock or SystemClock()
-        self._faults: dict[str, InjectedFault] = {}
         self._dead: Temporary | None = None
         self._listeners: set[asyncio.Queue[str | None]] = set()
         self.programs = FakePrograms()
@@ -104,14 +108,6 @@ class FakeRuntime(
     @classmethod
     def from_settings(cls, settings: RuntimeSettings) -> Self:
         return cls(installation=settings.installation, url=settings.url, options=settings.options)
-
-    def misbehave(self, method: str, fault: InjectedFault) -> None:
-        """Inject this fault into all further calls of that method."""
-        self._faults[method] = fault
-
-    def behave(self, method: str) -> None:
-        """Remove the fault."""
-        self._faults.pop(method, None)
 
     def die(self, reason: str = "the fake runtime is away") -> None:
         """Make every call raise `Temporary`, and end the event streams."""
@@ -163,8 +159,10 @@ class FakeRuntime(
         project: str,
         volumes: Sequence[HostMount] = (),
         cpuset: Sequence[int] = (),
+        ports: Sequence[HostPort] = (),
     ) -> ContainerState:
         await self._enter("create", uuid)
+        self.ports.setdefault(uuid, tuple(ports))
         if uuid not in self.containers:
             self._made += 1
             self.specs[uuid] = spec
@@ -193,6 +191,12 @@ class FakeRuntime(
                 addresses=(address,),
             )
         await self._leave("start")
+        return self._get(uuid)
+
+    async def plug(self, uuid: str, name: str, *, project: str, ports: Sequence[HostPort]) -> ContainerState:
+        await self._enter("plug", uuid)
+        self.ports[self._get(uuid).uuid] = tuple(ports)
+        await self._leave("plug")
         return self._get(uuid)
 
     async def stop(self, uuid: str, timeout: int | None) -> ContainerState:
@@ -358,26 +362,12 @@ class FakeRuntime(
 
     async def _enter(self, method: str, about: str) -> None:
         self.calls.append((method, about))
-        await self._strike(method, after=False)
+        await self.strike(method, after=False)
         if self._dead is not None:
             raise self._dead
 
     async def _leave(self, method: str) -> None:
-        await self._strike(method, after=True)
-
-    async def _strike(self, method: str, *, after: bool) -> None:
-        fault = self._faults.get(method)
-        if fault is None or fault.after != after:
-            return
-        if fault.times is not None:
-            self._faults[method] = replace(fault, times=fault.times - 1)
-            if fault.times == 0:
-                self.behave(method)
-                return
-        if fault.gate is not None:
-            await fault.gate.wait()
-        if fault.error is not None:
-            raise fault.error
+        await self.strike(method, after=True)
 
     def _get(self, uuid: str) -> ContainerState:
         if uuid not in self.containers:

@@ -140,6 +140,18 @@ CONTAINERS = [
     ),
     cfg.IntOpt("action_seconds", default=120, min=1, help="When any other action on a container is given up."),
 ]
+NETWORKING = [
+    cfg.StrOpt(
+        "driver",
+        default="local",
+        choices=["local", "none"],
+        help="Where projects make networks: local is this machine; with none each has one network and no groups.",
+    ),
+    cfg.IntOpt("max_networks", default=20, min=-1, help="Networks a project may have; -1 is no limit."),
+    cfg.IntOpt("max_ports", default=200, min=-1, help="Ports a project may make beside those of its containers."),
+    cfg.IntOpt("max_security_groups", default=20, min=-1, help="Security groups a project may have."),
+    cfg.IntOpt("max_security_group_rules", default=200, min=-1, help="Rules of security groups a project may have."),
+]
 VOLUMES = [
     cfg.StrOpt("driver", default="local", help="Where volumes of containers come from; none is nowhere."),
     cfg.IntOpt("maximum_size", default=100, min=1, help="Most GiB of one volume."),
@@ -160,6 +172,7 @@ GROUPS: dict[str, list[Any]] = {
     "clusters": CLUSTERS,
     "x509": X509,
     "containers": CONTAINERS,
+    "networking": NETWORKING,
     "volumes": VOLUMES,
     "node_images": NODE_IMAGES,
 }
@@ -255,6 +268,17 @@ class ContainerSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkingSettings:
+    """`[networking]`."""
+
+    driver: str
+    max_networks: int
+    max_ports: int
+    max_security_groups: int
+    max_security_group_rules: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VolumeSettings:
     """`[volumes]`."""
 
@@ -280,6 +304,7 @@ class Settings:
     clusters: ClusterSettings
     x509: X509Settings
     containers: ContainerSettings
+    networking: NetworkingSettings
     volumes: VolumeSettings
     image_cache: Path
     image_mirror: str

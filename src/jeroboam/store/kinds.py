@@ -22,6 +22,7 @@ from jeroboam.store.container_actions import CONTAINER_ACTION
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.history import EVENT
 from jeroboam.store.interactive import INTERACTIVE_SESSION
+from jeroboam.store.networks import NETWORK, PORT, SECURITY_GROUP, SECURITY_GROUP_RULE, SUBNET
 from jeroboam.store.registries import HOST_IMAGE, REGISTRY
 from jeroboam.store.rows import Page, RowKind, Rows, readable
 from jeroboam.store.selectors import (
@@ -162,6 +163,7 @@ ALL_KINDS: tuple[RowKind[Any, Any], ...] = (
     *(TEMPLATE, CLUSTER, NODEGROUP, CERTIFICATE, CONTAINER, HOST, SERVICE, QUOTA),
     *(BAY_CONTAINER, BAY_MANIFEST, NODE_RECORD, EVENT, CONTAINER_ACTION, INTERACTIVE_SESSION),
     *(REGISTRY, HOST_IMAGE, VOLUME, VOLUME_ATTACHMENT),
+    *(NETWORK, SUBNET, PORT, SECURITY_GROUP, SECURITY_GROUP_RULE),
 )
 """All kinds but the briefs."""
 

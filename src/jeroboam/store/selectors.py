@@ -147,5 +147,55 @@ class InteractiveSessionSelector(TypedDict, total=False):
     container_id: str
 
 
+class NetworkSelector(ObjectSelector, total=False):
+    """Which networks."""
+
+    description: str
+    is_default: bool
+
+
+class SubnetSelector(ObjectSelector, total=False):
+    """Which subnets."""
+
+    network_id: Text
+    description: str
+    cidr: str
+    gateway_ip: str
+    is_default: bool
+
+
+class PortSelector(ObjectSelector, total=False):
+    """Which ports."""
+
+    network_id: Text
+    subnet_id: str
+    ip_address: str
+    description: str
+    device_id: Text
+    device_owner: str
+    preserve_on_delete: bool
+
+
+class SecurityGroupSelector(ObjectSelector, total=False):
+    """Which security groups."""
+
+    description: str
+    container_id: str
+
+
+class SecurityGroupRuleSelector(TypedDict, total=False):
+    """Which rules of security groups."""
+
+    uuid: Text
+    project_id: Text
+    security_group_id: Text
+    description: str
+    direction: str
+    ethertype: str
+    protocol: str
+    remote_group_id: str
+    remote_ip_prefix: str
+
+
 S = TypeVar("S", bound=Mapping[str, object])
 """The selector of a kind."""

@@ -17,6 +17,18 @@ from jeroboam.store.container_actions import CONTAINER_ACTION, ContainerActionRo
 from jeroboam.store.interactive import INTERACTIVE_SESSION, InteractiveSessionRows
 from jeroboam.store.leases import Leases
 from jeroboam.store.named_leases import NamedLeases
+from jeroboam.store.networks import (
+    NETWORK,
+    PORT,
+    SECURITY_GROUP,
+    SECURITY_GROUP_RULE,
+    SUBNET,
+    NetworkRows,
+    PortRows,
+    SecurityGroupRows,
+    SecurityGroupRuleRows,
+    SubnetRows,
+)
 from jeroboam.store.registries import HOST_IMAGE, REGISTRY, HostImageRows, RegistryRows
 from jeroboam.store.rows import QueryConnection, Rows, insert_of
 from jeroboam.store.selectors import (
@@ -105,6 +117,32 @@ class Transaction:
         return HostImageRows(self._connection, HOST_IMAGE, for_update=self._writable)
 
     @cached_property
+    def networks(self) -> NetworkRows:
+        """Networks, groups and rules are never locked: the lock of a subnet, and foreign keys, decide races."""
+        return NetworkRows(self._connection, NETWORK, for_update=False)
+
+    @cached_property
+    def subnets(self) -> SubnetRows:
+        return SubnetRows(self._connection, SUBNET, for_update=self._writable)
+
+    @cached_property
+    def subnets_without_lock(self) -> SubnetRows:
+        """Subnets to look at. A transaction that locks subnets locks ports before."""
+        return SubnetRows(self._connection, SUBNET, for_update=False)
+
+    @cached_property
+    def ports(self) -> PortRows:
+        return PortRows(self._connection, PORT, for_update=self._writable)
+
+    @cached_property
+    def security_groups(self) -> SecurityGroupRows:
+        return SecurityGroupRows(self._connection, SECURITY_GROUP, for_update=False)
+
+    @cached_property
+    def security_group_rules(self) -> SecurityGroupRuleRows:
+        return SecurityGroupRuleRows(self._connection, SECURITY_GROUP_RULE, for_update=False)
+
+    @cached_property
     def volumes(self) -> VolumeRows:
         return VolumeRows(self._connection, VOLUME, for_update=self._writable)
 
@@ -125,8 +163,9 @@ class Transaction:
         return Rows(self._connection, kinds.NODE_RECORD, for_update=self._writable)
 
     async def remove_container(self, container: Container) -> None:
-        """Remove the row of a container that is gone, end the records of its actions, and free its volumes."""
+        """Remove the row of a container that is gone, end the records of its actions, free its volumes and ports."""
         await self.containers.remove({"uuid": container.uuid})
+        await self.ports.release(container.uuid)
         await self.container_actions.close_deleted(container, self.now)
         if list_volume_mounts(container.spec):
             for volume in await self.volumes.release(container.uuid, self.now):

@@ -21,7 +21,7 @@ async def index(call: Call) -> Answer:
     """GET /containers/{}/network_list: the networks that the container is on"""
     async with call.parts.store.read() as tx:
         container = await container_of(tx, call, "container:get_one_all_projects")
-    addresses = container.observed.addresses
+    addresses = container.spec.addresses or container.observed.addresses
     body: NetworkList | NetworkAddressList
     if call.version >= BY_PORT_SINCE:
         body = {"networks": _list_ports(addresses)}

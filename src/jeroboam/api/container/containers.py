@@ -20,6 +20,7 @@ from jeroboam.api.container.fields import (
 )
 from jeroboam.api.container.fitting import check_hosts, has_requirements
 from jeroboam.api.container.lookup import container_of, flag_of, record_action, record_op
+from jeroboam.api.container.nets import plug_new
 from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NeedsNewerVersion, RequestedHostNotFound
 from jeroboam.api.container.registries import check_image_of, find_registry
@@ -82,6 +83,7 @@ async def create(call: Call) -> Answer:
         spec = await _with_registry(tx, call, spec)
         await check_quota(tx, call, call.caller.project_id, _use_of(spec, containers=1))
         uuid = call.parts.ids.uuid()
+        spec = await plug_new(tx, call, uuid, spec)
         spec = await attach_volumes(tx, call, spec, uuid)
         container = ask_container(
             Container(

@@ -163,6 +163,9 @@ def _nets(name: str, value: Any) -> tuple[dict[str, str], ...]:
     for member in networks:
         if ("network" in member) == ("port" in member):
             raise InvalidField(name, member, "each has to name either a network or a port.")
+        if "v6-fixed-ip" in member:
+            reason = "networks here have addresses of version 4 alone."
+            raise InvalidField(f"{name}/v6-fixed-ip", member["v6-fixed-ip"], reason)
     return networks
 
 

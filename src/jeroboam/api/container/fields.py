@@ -35,7 +35,7 @@ from jeroboam.api.shapes import Link, NextPage, Uuid
 from jeroboam.api.wire import links
 from jeroboam.domain.containers import DEDICATED, RESTARTING, Container, ContainerSpec, Status
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.field_effects import DOCKER, FieldTable, docker, refuse, service
+from jeroboam.domain.field_effects import FieldTable, docker, service
 
 COMMAND_LIST = 20
 TTY_OF_ITS_OWN = 36
@@ -142,7 +142,7 @@ FIELDS = (
     ContainerField(
         name="addresses",
         type=dict[str, list[AddressShape]],
-        show=lambda container, _: show_addresses(container.observed.addresses),
+        show=lambda container, _: show_addresses(container.spec.addresses or container.observed.addresses),
         sortable=False,
     ),
     ContainerField(
@@ -178,7 +178,7 @@ FIELDS = (
     ContainerField(
         name="security_groups",
         check=strings(),
-        effect={DOCKER: refuse("nothing filters traffic yet; `default` is what all have", carries=(("default",),))},
+        effect=docker("rules of the packet filter; not together with `exposed_ports`"),
         type=tuple[str, ...],
         sortable=False,
     ),
@@ -250,13 +250,13 @@ FIELDS = (
     ContainerField(
         name="exposed_ports",
         check=checks.EXPOSED_PORTS,
-        effect=docker("ports that the image or the user names; nothing filters others"),
+        effect=docker("everybody on its networks may connect to these ports, and to no others"),
         usable_since=24,
     ),
     ContainerField(
         name="nets",
         check=checks.NETS,
-        effect={DOCKER: refuse("a container cannot be attached to a network that one names yet")},
+        effect=docker("networks, ports and addresses of version 4"),
     ),
     ContainerField(
         name="mounts",

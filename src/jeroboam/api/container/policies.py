@@ -9,7 +9,8 @@ _OWNERS = (
     "container:stop container:reboot container:pause container:unpause container:logs container:execute "
     "container:kill container:rename container:top container:stats container:attach container:resize "
     "container:execute_resize container:get_archive container:put_archive container:actions "
-    "container:rebuild container:resize_container container:network_list "
+    "container:rebuild container:resize_container container:network_list container:network_attach "
+    "container:network_detach container:add_security_group container:remove_security_group "
     "availability_zones:get_all quota:get quota:get_default image:search "
     "registry:get_all registry:create registry:get_one registry:update registry:delete"
 ).split()
@@ -22,7 +23,8 @@ _ADMINS = (
     "host:get_all host:get zun-service:get_all "
     "quota:update quota:delete quota_class:get quota_class:update "
     "zun-service:delete zun-service:enable zun-service:disable zun-service:force_down "
-    "image:get_all image:pull image:get_one image:delete registry:get_all_all_projects"
+    "image:get_all image:pull image:get_one image:delete registry:get_all_all_projects "
+    "network:create network:delete"
 ).split()
 
 # Routes that answer 501 have Zun's rules too: a caller without permission gets a 403 first.
@@ -30,7 +32,7 @@ ABSENT_RULES = {
     **{
         f"{method} /containers/{{container}}/{name}": f"container:{name}"
         for method, names in {
-            "POST": "commit add_security_group remove_security_group network_attach network_detach",
+            "POST": "commit",
         }.items()
         for name in names.split()
     },
@@ -38,14 +40,11 @@ ABSENT_RULES = {
     "POST /capsules": "capsule:create",
     "GET /capsules/{capsule}": "capsule:get",
     "DELETE /capsules/{capsule}": "capsule:delete",
-    "POST /networks": "network:create",
-    "DELETE /networks/{network}": "network:delete",
 }
-_ABSENT_ADMINS = frozenset("network:create network:delete".split())
 
 RULES = (
     dict.fromkeys(_OWNERS, OWNER)
     | dict.fromkeys(_ADMINS, ADMIN)
     | {"container:create:privileged": NOBODY}
-    | {rule: ADMIN if rule in _ABSENT_ADMINS else OWNER for rule in ABSENT_RULES.values()}
+    | dict.fromkeys(ABSENT_RULES.values(), OWNER)
 )

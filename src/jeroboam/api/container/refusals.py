@@ -41,6 +41,12 @@ class ImageNotFound(NotFound):
     code = "image-not-found"
 
 
+class PortInUse(Invalid):
+    """Another container has the port."""
+
+    code = "port-in-use"
+
+
 class VolumeNotFound(NotFound):
     code = "volume-not-found"
 

@@ -13,12 +13,12 @@ from jeroboam.api.container import (
     archives,
     changes,
     container_actions,
-    container_networks,
     containers,
     fields,
     hosts,
     image_routes,
     interactive,
+    network_routes,
     quotas,
     shapes,
 )
@@ -265,15 +265,6 @@ _ACTIONS = (
         differs="202 with the new values, where Zun answers with the old ones",
     ),
     Route(
-        method="GET",
-        path=f"{_ONE}/network_list",
-        handler=container_networks.index,
-        rule="container:network_list",
-        query=_ALL,
-        answer=(shapes.NetworkList, shapes.NetworkAddressList),
-        since=container_networks.SINCE,
-    ),
-    Route(
         method="POST",
         path=f"{_ONE}/rename",
         handler=changes.rename,
@@ -372,4 +363,4 @@ _QUOTAS = (
         answer=shapes.Limits,
     ),
 )
-ROUTES = (*_CONTAINERS, *_ACTIONS, *_HOSTS, *_QUOTAS, *image_routes.ROUTES, *absent.ROUTES)
+ROUTES = (*_CONTAINERS, *_ACTIONS, *_HOSTS, *_QUOTAS, *image_routes.ROUTES, *network_routes.ROUTES, *absent.ROUTES)

@@ -87,6 +87,17 @@ class NetworkAddressList(TypedDict):
     networks: list[NetworkOfOneAddress]
 
 
+class NetworkShape(TypedDict):
+    """A network, as Zun shows the Engine's side of one."""
+
+    uuid: Uuid
+    name: str
+    project_id: str
+    user_id: str
+    network_id: str
+    neutron_net_id: str
+
+
 class PathStatShape(TypedDict):
     """A file or folder in a container; `mode` as Docker shows it."""
 

@@ -9,30 +9,44 @@ containers.
 """
 
 import asyncio
-import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network
 from typing import Any
 
 import structlog
 
-from jeroboam.clients.addresses import HostRoute, list_routes
+from jeroboam.clients import docker as client
+from jeroboam.clients.addresses import list_routes
 from jeroboam.clients.docker import DockerClient, translate_errors
 from jeroboam.clients.docker_types import DockerContainer, DockerError
 from jeroboam.clients.firewall import shield_host
 from jeroboam.domain import subnets
+from jeroboam.domain.bridges import PREFIX
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
-from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind
+from jeroboam.domain.host_ports import HostPort
+from jeroboam.domain.networks import find_overlap
+from jeroboam.runtimes.base import NetworkMissing
+from jeroboam.runtimes.docker.bridges import (
+    BridgePlan,
+    build_config,
+    build_endpoint,
+    has_our_name,
+    is_of_ports,
+    is_ours,
+    is_project_network,
+    list_networks_of,
+    list_subnets_of,
+    list_used_subnets,
+    plan_network,
+    plan_project_network,
+)
 from jeroboam.runtimes.docker.spec import OWNER, PROJECT
 
-# Names of interfaces have at most 15 letters.
-_BRIDGE = "jrb-"
-_BRIDGE_LETTERS = 10
 _PREFIX = 23
 _TRIES = 32
 _NO_NETWORK = re.compile(r"\bnetwork \S+ not found")
@@ -68,28 +82,91 @@ class ProjectNetworks:
 
         Raises `Temporary` while an open network is in use and the packet filter does not protect the machine.
         """
-        name = _network_name(self._installation, project)
-        async with self._making:
-            await self._ensure_network(name, project)
-            self._in_use[name] += 1
-        try:
+        async with self.hold(plan_project_network(self._installation, project)) as name:
             yield name
+
+    @asynccontextmanager
+    async def hold(self, plan: BridgePlan) -> AsyncIterator[str]:
+        """Create the network that is planned and yield its name, as `hold_network` does."""
+        async with self._making:
+            await self._ensure_network(plan)
+            self._in_use[plan.name] += 1
+        try:
+            yield plan.name
         finally:
-            self._in_use[name] -= 1
+            self._in_use[plan.name] -= 1
+
+    @asynccontextmanager
+    async def hold_first(
+        self, body: dict[str, Any], name: str, project: str, ports: Sequence[HostPort]
+    ) -> AsyncIterator[None]:
+        """Create the network that a container is created on, and write it into the body of the request."""
+        plan = (
+            plan_network(self._installation, project, ports[0])
+            if ports
+            else plan_project_network(self._installation, project)
+        )
+        async with self.hold(plan) as network:
+            body["HostConfig"]["NetworkMode"] = network
+            if ports:
+                body["NetworkingConfig"] = {"EndpointsConfig": {network: build_endpoint(ports[0], name)}}
+            yield
+
+    async def plug_others(self, container: DockerContainer, name: str, project: str, ports: Sequence[HostPort]) -> None:
+        """Put the container on the networks beside the first: the Engine creates a container on one."""
+        if len(ports) > 1:
+            await self.plug(container, name, project, ports)
+
+    @asynccontextmanager
+    async def hold_ports(self, project: str, ports: Sequence[HostPort]) -> AsyncIterator[dict[str, HostPort]]:
+        """Create the networks of the ports and yield the ports by the names of these; without ports the project's."""
+        async with AsyncExitStack() as stack:
+            plans = [(plan_network(self._installation, project, port), port) for port in ports]
+            yield {await stack.enter_async_context(self.hold(plan)): port for plan, port in plans}
+
+    async def plug(self, container: DockerContainer, name: str, project: str, ports: Sequence[HostPort]) -> None:
+        """Have the container on exactly the networks of these ports, with their addresses."""
+        async with self.hold_ports(project, ports) as by_network:
+            endpoints = ((await container.show())["NetworkSettings"] or {}).get("Networks") or {}
+            for network in endpoints.keys() - by_network.keys():
+                if has_our_name(network):
+                    await self._disconnect(container, network)
+            for network, port in by_network.items():
+                network_id = (await (await self._engine().networks.get(network)).show())["Id"]
+                if _is_plugged(endpoints.get(network), network_id, port):
+                    continue
+                if network in endpoints:
+                    await self._disconnect(container, network)
+                body = {"Container": container.id, "EndpointConfig": build_endpoint(port, name)}
+                await client.post(self._engine(), f"networks/{network}/connect", body)
+
+    async def _disconnect(self, container: DockerContainer, network: str) -> None:
+        try:
+            body = {"Container": container.id, "Force": True}
+            await client.post(self._engine(), f"networks/{network}/disconnect", body)
+        except DockerError as error:
+            is_gone = "is not connected" in error.message or _NO_NETWORK.search(error.message)
+            if error.status != HTTPStatus.NOT_FOUND and not is_gone:
+                raise
 
     @asynccontextmanager
     async def hold_rejoined(self, container: DockerContainer) -> AsyncIterator[None]:
         """Attach a container that does not run to its project's present network.
 
-        The network may have been removed or replaced since the container was created.
+        The network may have been removed or replaced since the container was created. Raises `NetworkMissing` for such
+        a network of ports: the caller knows the ports.
         """
         details = await container.show()
         if details["State"]["Running"]:
             yield
             return
+        if not is_project_network(details["HostConfig"]["NetworkMode"]):
+            await self._check_networks((details["NetworkSettings"] or {}).get("Networks") or {})
+            yield
+            return
         project = (details["Config"]["Labels"] or {}).get(PROJECT, "")
         # A project label may come from an image: then the name of the network does not match.
-        if details["HostConfig"]["NetworkMode"] != _network_name(self._installation, project):
+        if details["HostConfig"]["NetworkMode"] != plan_project_network(self._installation, project).name:
             raise Permanent("its network is gone, and it does not say whose it was: delete it and create it again")
         async with self.hold_network(project) as name:
             network = await self._engine().networks.get(name)
@@ -98,6 +175,19 @@ class ProjectNetworks:
                 await network.disconnect({"Container": container.id, "Force": True})
                 await network.connect({"Container": container.id})
             yield
+
+    async def _check_networks(self, endpoints: Mapping[str, Any]) -> None:
+        """Raise `NetworkMissing` unless all these networks are there and may get a container that starts."""
+        is_shielded = await self.is_shielded()
+        networks = {network["Name"]: network for network in await self._list_networks()}
+        for name, endpoint in endpoints.items():
+            if not has_our_name(name):
+                continue
+            network = networks.get(name)
+            is_open = network is not None and not network["Internal"]
+            # A container that has never run names its networks by their names alone.
+            if network is None or endpoint["NetworkID"] not in {"", network["Id"]} or (is_open and not is_shielded):
+                raise NetworkMissing("a network of the container has to be made anew")
 
     async def is_shielded(self, *, fresh: bool = False) -> bool:
         """Whether the packet filter protects the Engine's machine; a recent check is reused unless `fresh`.
@@ -128,7 +218,7 @@ class ProjectNetworks:
         if not networks:
             return
         self._log_exposed_networks(networks, is_shielded=await self.is_shielded(fresh=True))
-        used_names = {container["HostConfig"]["NetworkMode"] for container in await self._list_containers()}
+        used_names = {name for container in await self._list_containers() for name in list_networks_of(container)}
         failures = []
         for network in networks:
             if network["Name"] not in used_names:
@@ -153,7 +243,7 @@ class ProjectNetworks:
         name = network["Name"]
         async with self._making:
             if self._in_use[name] or any(
-                container["HostConfig"]["NetworkMode"] == name for container in await self._list_containers()
+                name in list_networks_of(container) for container in await self._list_containers()
             ):
                 return
             await self._remove_network(network["Id"])
@@ -177,50 +267,54 @@ class ProjectNetworks:
         return True
 
     async def _list_networks(self) -> list[dict[str, Any]]:
-        filters = {"label": [f"{OWNER}={self._installation}", f"{KIND}={ObjectKind.PROJECT_NETWORK}"]}
+        filters = {"label": [f"{OWNER}={self._installation}"]}
         with translate_errors("listing the networks of projects"):
             networks = await self._engine().networks.list(filters=filters)
-        return [network for network in networks if self._is_ours(network)]
+        return [network for network in networks if is_ours(self._installation, network)]
 
-    def _is_ours(self, network: dict[str, Any]) -> bool:
-        labels = network["Labels"] or {}
-        has_our_name = network["Name"] == _network_name(self._installation, labels.get(PROJECT, ""))
-        return has_our_name and has_kind(labels, ObjectKind.PROJECT_NETWORK)
-
-    async def _ensure_network(self, name: str, project: str) -> None:
-        """Create the project's network unless it exists: an open one if the machine is protected, else a closed one."""
+    async def _ensure_network(self, plan: BridgePlan) -> None:
+        """Create the network unless it exists: an open one if the machine is protected, else a closed one."""
+        name = plan.name
         with translate_errors("making the project's network"):
             is_shielded = await self.is_shielded()
             networks = await self._engine().networks.list()
             network = next(
-                (network for network in networks if network["Name"] == name and self._is_ours(network)), None
+                (network for network in networks if network["Name"] == name and is_ours(self._installation, network)),
+                None,
             )
             # The Engine calls a closed network `Internal`.
             if network is not None and network["Internal"] == is_shielded and await self._remove_if_idle(network):
                 networks.remove(network)
                 network = None
             if network is None:
-                await self._make_network(name, project, networks, is_shielded=is_shielded)
+                await self._make_network(plan, networks, is_shielded=is_shielded)
             elif not (network["Internal"] or is_shielded):
                 raise Temporary(_EXPOSED)
 
     async def _remove_if_idle(self, network: dict[str, Any]) -> bool:
         """Remove the network if nothing runs on it; stopped containers join the next one when they are started."""
         name = network["Name"]
-        containers = [
-            container for container in await self._list_containers() if container["HostConfig"]["NetworkMode"] == name
-        ]
+        containers = [container for container in await self._list_containers() if name in list_networks_of(container)]
         is_idle = all(container["State"] in _AT_REST and PROJECT in container["Labels"] for container in containers)
         return is_idle and not self._in_use[name] and await self._remove_network(network["Id"])
 
     async def _make_network(
-        self, name: str, project: str, networks: Sequence[dict[str, Any]], *, is_shielded: bool
+        self, plan: BridgePlan, networks: Sequence[Mapping[str, Any]], *, is_shielded: bool
     ) -> None:
-        used_subnets = list_used_subnets(networks, list_routes())
-        candidates = subnets.list_candidates(name, _PREFIX, used_subnets, subnets.PROJECTS)
+        if plan.subnet is not None:
+            networks = await self._clear_way(plan.subnet, networks)
+            routes = [route.network for route in list_routes() if not route.has_gateway]
+            used_subnets = [str(subnet) for network in networks for subnet in list_subnets_of(network)]
+            if overlap := find_overlap(plan.subnet, [*used_subnets, *map(str, routes)]):
+                raise Permanent(f"subnet {plan.subnet} overlaps {overlap}, which the Engine's machine uses already")
+            await self._engine().networks.create(build_config(plan, plan.subnet, is_shielded=is_shielded))
+            return
+        candidates = subnets.list_candidates(
+            plan.name, _PREFIX, list_used_subnets(networks, list_routes()), subnets.PROJECTS
+        )
         for subnet, _ in zip(candidates, range(_TRIES), strict=False):
             try:
-                await self._engine().networks.create(self._build_config(name, project, subnet, is_shielded=is_shielded))
+                await self._engine().networks.create(build_config(plan, subnet, is_shielded=is_shielded))
             except DockerError as error:
                 if "overlap" in error.message.lower():
                     continue
@@ -228,28 +322,33 @@ class ProjectNetworks:
             return
         raise Temporary(f"no free subnet for the project's network was found in {subnets.PROJECTS}")
 
+    async def _clear_way(
+        self, subnet: IPv4Network, networks: Sequence[Mapping[str, Any]]
+    ) -> Sequence[Mapping[str, Any]]:
+        """Remove networks of projects that are in the way and have no container any more. Return those that remain.
+
+        A network that a user has deleted stays until the next `tidy`. Raises `Temporary` while containers use it.
+        """
+        in_the_way = [
+            network
+            for network in networks
+            if is_ours(self._installation, network)
+            and is_of_ports(network)
+            and any(other.overlaps(subnet) for other in list_subnets_of(network))
+        ]
+        for network in in_the_way:
+            containers = await self._list_containers()
+            is_used = any(network["Name"] in list_networks_of(container) for container in containers)
+            if is_used or self._in_use[network["Name"]] or not await self._remove_network(network["Id"]):
+                raise Temporary(f"a former network with subnet {subnet} still has containers on this host")
+        return [network for network in networks if network not in in_the_way]
+
     async def _set_packet_filter(self) -> tuple[str, ...]:
         """Set the rules; return why they could not be set, empty when they are."""
         # A filter on this machine does not protect another machine.
         if not await is_own_machine(self._engine()):
             return ("the Docker Engine is on another machine",)
-        return await shield_host(_BRIDGE)
-
-    def _build_config(self, name: str, project: str, subnet: IPv4Network, *, is_shielded: bool) -> dict[str, Any]:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:_BRIDGE_LETTERS]
-        options = {"com.docker.network.bridge.name": f"{_BRIDGE}{digest}"}
-        if not is_shielded:
-            # A bridge without an address routes nothing.
-            options["com.docker.network.bridge.inhibit_ipv4"] = "true"
-        return {
-            "Name": name,
-            "CheckDuplicate": True,
-            "Driver": "bridge",
-            "Internal": not is_shielded,
-            "IPAM": {"Config": [{"Subnet": str(subnet), "Gateway": str(subnet.network_address + 1)}]},
-            "Options": options,
-            "Labels": {KIND: ObjectKind.PROJECT_NETWORK.value, OWNER: self._installation, PROJECT: project},
-        }
+        return await shield_host(PREFIX)
 
 
 async def is_own_machine(engine: DockerClient) -> bool:
@@ -257,29 +356,6 @@ async def is_own_machine(engine: DockerClient) -> bool:
     with translate_errors("asking the Engine for its machine"):
         info = await engine.system.info()
     return bool(info.get("Name") == os.uname().nodename)
-
-
-def list_used_subnets(networks: Iterable[dict[str, Any]], routes: Iterable[HostRoute]) -> list[IPv4Network]:
-    """Return the subnets that a new network may not overlap: the Engine's networks and the routes of this machine.
-
-    A route through a gateway to the whole pool, such as `10.0.0.0/8` to a company's network, is ignored like a default
-    route: otherwise no subnet would be free.
-    """
-    used_subnets = [subnet for network in networks for subnet in _subnets_of(network)]
-    return used_subnets + [
-        route.network for route in routes if not (route.has_gateway and subnets.PROJECTS.subnet_of(route.network))
-    ]
-
-
-def _network_name(installation: str, project: str) -> str:
-    """Return the name of the project's network on the Engine, valid for any name of a project."""
-    return f"jeroboam-project-{hashlib.sha256(f'{installation} {project}'.encode()).hexdigest()[:16]}"
-
-
-def _subnets_of(network: dict[str, Any]) -> list[IPv4Network]:
-    configs = (network["IPAM"] or {}).get("Config") or ()
-    subnets_of_network = [ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
-    return [subnet for subnet in subnets_of_network if isinstance(subnet, IPv4Network)]
 
 
 async def start_unless_detached(container: DockerContainer) -> bool:
@@ -291,3 +367,10 @@ async def start_unless_detached(container: DockerContainer) -> bool:
             return False
         raise
     return True
+
+
+def _is_plugged(endpoint: Mapping[str, Any] | None, network_id: str, port: HostPort) -> bool:
+    """Whether the container's end is on that very network, with the port's address."""
+    if endpoint is None or endpoint["NetworkID"] not in {"", network_id}:
+        return False
+    return bool((endpoint.get("IPAMConfig") or {}).get("IPv4Address") == port.address)

@@ -6,7 +6,6 @@ labels that it is ours; after that its Engine id is cached. Neighbours: `spec`, 
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self, final
@@ -25,8 +24,9 @@ from jeroboam.clients.docker_containers import (
 from jeroboam.clients.docker_types import DockerContainer, DockerError
 from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import ContainerSpec, read_files
-from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
+from jeroboam.domain.errors import Permanent, describe_bad_value
 from jeroboam.domain.host_images import LocalImage
+from jeroboam.domain.host_ports import HostPort
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.registries import RegistryLogin
@@ -50,11 +50,13 @@ from jeroboam.runtimes.base import (
     SupportsInteractiveExec,
     SupportsLogs,
     SupportsPause,
+    SupportsPlug,
     SupportsResize,
     SupportsStats,
     SupportsTop,
 )
 from jeroboam.runtimes.docker import spec as spec_of
+from jeroboam.runtimes.docker.events import watch_containers
 from jeroboam.runtimes.docker.facts import ask_facts
 from jeroboam.runtimes.docker.images import EngineImages
 from jeroboam.runtimes.docker.networks import ProjectNetworks, is_own_machine, start_unless_detached
@@ -65,17 +67,13 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 _PATH_REFUSED = frozenset({400, _NOT_FOUND})
 
-# Events that change the result of `inspect`. Output, exec and attach do not.
-_TELLING = "create start restart die stop kill oom pause unpause update destroy health_status".split()
-
-# The event stream starts a little before the call, so that no event between the call and its first byte is lost.
-_OVERLAP_SECONDS = 1.0
 _INSPECTIONS_AT_ONCE = 8
 
 
 @final
 class DockerRuntime(
     Runtime,
+    SupportsPlug,
     SupportsPause,
     SupportsResize,
     SupportsLogs,
@@ -111,7 +109,7 @@ class DockerRuntime(
         return cls(installation=settings.installation, url=settings.url, options=settings.options)
 
     async def facts(self) -> HostFacts:
-        return await ask_facts(self._live, self._options)
+        return await ask_facts(self._live, self._options, self.installation)
 
     async def pull(
         self,
@@ -144,6 +142,7 @@ class DockerRuntime(
         project: str,
         volumes: Sequence[HostMount] = (),
         cpuset: Sequence[int] = (),
+        ports: Sequence[HostPort] = (),
     ) -> ContainerState:
         body = spec_of.build_creation_body(
             installation=self.installation, uuid=uuid, project=project, spec=spec, options=self._options
@@ -155,8 +154,7 @@ class DockerRuntime(
         try:
             with translate_errors(f"creating container {name}"):
                 try:
-                    async with self._networks.hold_network(project) as network:
-                        body["HostConfig"]["NetworkMode"] = network
+                    async with self._networks.hold_first(body, name, project, ports):
                         container = await self._ops.containers.create(body, name=container_name(uuid))
                 except DockerError as error:
                     if error.status != _CONFLICT:
@@ -164,13 +162,20 @@ class DockerRuntime(
                     container = await get_by_name(self._ops, uuid, name)
                     state = await self.inspect(uuid)
                     if state.started_at is None:
+                        await self._networks.plug_others(container, name, project, ports)
                         await self._write_files(container, spec)
                     return state
+                await self._networks.plug_others(container, name, project, ports)
                 await self._write_files(container, spec)
         except ContainerGone as error:
             raise Permanent(f"creating container {name}: its name on the Engine is taken by another's") from error
         self._ids[uuid] = container.id
         return spec_of.build_created_state(uuid=uuid, runtime_id=container.id, spec=spec)
+
+    async def plug(self, uuid: str, name: str, *, project: str, ports: Sequence[HostPort]) -> ContainerState:
+        with self._about_container("changing the networks of", uuid):
+            await self._networks.plug(await self._container(uuid), name, project, ports)
+        return await self.inspect(uuid)
 
     async def _write_files(self, container: DockerContainer, spec: ContainerSpec) -> None:
         if files := read_files(spec):
@@ -226,7 +231,7 @@ class DockerRuntime(
         await self._networks.tidy()
 
     def events(self) -> AsyncIterator[str]:
-        return self._events(time.time() - _OVERLAP_SECONDS)
+        return watch_containers(self._live, self.installation)
 
     async def pause(self, uuid: str) -> ContainerState:
         with self._about_container("pausing", uuid):
@@ -385,16 +390,3 @@ class DockerRuntime(
             raise ContainerGone(f"container {uuid} is not on this host")
         self._ids[uuid] = details["Id"]
         return spec_of.read_state(details)
-
-    async def _events(self, since: float) -> AsyncIterator[str]:
-        filters = {
-            "type": ["container"],
-            "event": _TELLING,
-            "label": [f"{spec_of.OWNER}={self.installation}"],
-        }
-        with translate_errors("following events"):
-            async for event in client.events(self._live, filters, since):
-                uuid = event["Actor"]["Attributes"].get(spec_of.CONTAINER)
-                if uuid is not None:
-                    yield uuid
-        raise Temporary("following events: the Docker Engine has closed the stream")

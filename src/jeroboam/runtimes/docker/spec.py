@@ -10,7 +10,6 @@ from typing import Any
 from jeroboam.clients.docker_containers import build_memory_limits, find_owned_uuid, moment, state_of
 from jeroboam.clients.docker_images import check_image
 from jeroboam.domain.containers import Address, ContainerSpec, HealthCheck, RuntimeState
-from jeroboam.domain.errors import Permanent
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.owner_labels import KIND, ObjectKind, is_reserved
 from jeroboam.runtimes.base import ContainerState, HostMount, RuntimeOptions
@@ -33,8 +32,6 @@ def build_creation_body(
     *, installation: str, uuid: str, project: str, spec: ContainerSpec, options: RuntimeOptions
 ) -> dict[str, Any]:
     """Return the request body that creates the container. Raises `Permanent` for what this runtime does not support."""
-    if spec.nets:
-        raise Permanent("the docker runtime attaches containers to the network of their project only")
     check_image(spec.full_image)
     body: dict[str, Any] = {
         "Image": spec.full_image,
@@ -194,7 +191,13 @@ def format_cpus(cpuset: Sequence[int], options: RuntimeOptions) -> str:
     return ",".join(map(str, cpuset or shared_cpus))
 
 
-def read_facts(info: Mapping[str, Any], disk_bytes: int, dedicated_cpus: tuple[int, ...] = ()) -> HostFacts:
+def read_facts(
+    info: Mapping[str, Any],
+    disk_bytes: int,
+    dedicated_cpus: tuple[int, ...] = (),
+    *,
+    used_subnets: tuple[str, ...] = (),
+) -> HostFacts:
     """Return the facts of the Engine's host."""
     return HostFacts(
         hostname=info["Name"],
@@ -211,6 +214,7 @@ def read_facts(info: Mapping[str, Any], disk_bytes: int, dedicated_cpus: tuple[i
         dedicated_cpus=dedicated_cpus,
         runtime_name="docker",
         runtime_version=info.get("ServerVersion", ""),
+        used_subnets=used_subnets,
     )
 
 
