@@ -2,6 +2,7 @@
 
 import pytest
 
+from jeroboam.api.container.process_fields import PROCESS_FIELDS
 from jeroboam.api.container.views import status_detail
 from jeroboam.domain.containers import ContainerObserved, OpKind, RuntimeState, Status
 from jeroboam.domain.errors import Conflict, NotFound, Unavailable
@@ -42,7 +43,7 @@ async def test_create_answers_with_what_was_asked(zun, make, store):
     assert answer.status == 202
     shown = answer.json()
     assert answer.headers["location"] == shown["links"][0]["href"]
-    assert set(shown) == KEYS
+    assert set(shown) == KEYS | {field.name for field in PROCESS_FIELDS}
     assert (shown["status"], shown["task_state"]) == ("Creating", "container_creating")
     assert (shown["cpu"], shown["memory"], shown["disk"]) == (0.5, "64", 3)
     assert shown["restart_policy"] == {"Name": "on-failure", "MaximumRetryCount": "3"}
