@@ -31,6 +31,14 @@ def member(installation):
 
 
 @pytest.fixture(scope="module")
+def old_client(installation):
+    """The same user with an old client: a process of the command keeps to the version that it began with."""
+    shell = Shell(installation.state, "jeroboam")
+    yield lambda command: shell(f"{OLD} {command}")
+    shell.close()
+
+
+@pytest.fixture(scope="module")
 def admin(installation):
     shell = Shell(installation.state, "jeroboam-admin")
     yield shell
@@ -97,16 +105,16 @@ def test_containers_run_on_them(member, busybox):
     assert "and 2 more on it" in member.refused("network delete backend")
 
 
-def test_rules_count_at_once(member):
+def test_rules_count_at_once(member, old_client):
     rules = member.json("security group rule list web")
     [rule] = [row["ID"] for row in rules if row["Direction"] == "ingress"]
     member(f"security group rule delete {rule}")
     until(lambda: reaches(member, "peer", "db"), lambda does: not does)
     member("security group rule create --protocol tcp --dst-port 80 --remote-group default web")
     until(lambda: reaches(member, "peer", "db"), bool)
-    member(f"{OLD} appcontainer add security group db default")
+    old_client("appcontainer add security group db default")
     until(lambda: reaches(member, "db", "peer"), bool)
-    member(f"{OLD} appcontainer remove security group db default")
+    old_client("appcontainer remove security group db default")
     until(lambda: reaches(member, "db", "peer"), lambda does: not does)
 
 
@@ -114,7 +122,8 @@ def test_networks_are_attached_and_detached(member):
     assert not reaches(member, "plain", "db")
     member("appcontainer network attach --network backend --fixed-ip 10.77.0.77 plain")
     until(lambda: member("appcontainer exec plain ip addr"), lambda text: "10.77.0.77" in text)
-    assert len(member.rows("appcontainer network list plain")) == 2
+    # `network list` of the published client breaks in its own formatter, whatever the answer is.
+    assert "10.77.0.77" in member.json("appcontainer show plain")["addresses"]
     assert reaches(member, "plain", "db")
     member("appcontainer network detach --network backend plain")
     until(lambda: member("appcontainer exec plain ip addr"), lambda text: "10.77.0.77" not in text)
