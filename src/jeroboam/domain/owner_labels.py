@@ -26,6 +26,9 @@ class ObjectKind(StrEnum):
     CLUSTER_NETWORK = "cluster-network"
     PROBE = "probe"
     CONTAINER = "container"
+    SANDBOX = "sandbox"
+    SANDBOX_FOLDER = "sandbox-folder"
+    MEMBER = "member"
     PROJECT_NETWORK = "project-network"
     WORKLOAD = "workload"
 

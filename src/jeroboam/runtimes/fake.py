@@ -39,6 +39,7 @@ from jeroboam.runtimes.base import (
     SupportsResize,
 )
 from jeroboam.runtimes.fake_images import FakeImageStore
+from jeroboam.runtimes.fake_sandboxes import FakeSandboxes
 from jeroboam.runtimes.fake_streams import PROGRAMS, FakeProcess, FakePrograms, echo, keep_all, print_all
 
 _ALIVE = frozenset({RuntimeState.RUNNING, RuntimeState.PAUSED, RuntimeState.RESTARTING})
@@ -71,6 +72,7 @@ class FakeRuntime(
     SupportsAttach,
     SupportsArchives,
     FakeImageStore,
+    FakeSandboxes,
     SupportsCleanup,
     SupportsClose,
 ):
@@ -88,6 +90,7 @@ class FakeRuntime(
         clock: Clock | None = None,
     ) -> None:
         FakeImageStore.__init__(self)
+        FakeSandboxes.__init__(self)
         self.installation = installation
         self.url = url
         self.calls: list[tuple[str, str]] = []
@@ -222,7 +225,7 @@ class FakeRuntime(
 
     async def list_owned(self) -> Sequence[ContainerState]:
         await self._enter("owned", "")
-        return list(self.containers.values())
+        return [state for uuid, state in self.containers.items() if uuid not in self.sandbox_of]
 
     def events(self) -> AsyncIterator[str]:
         listener: asyncio.Queue[str | None] = asyncio.Queue()
@@ -392,5 +395,5 @@ class FakeRuntime(
 
     def _tell(self, uuid: str) -> None:
         for listener in self._listeners:
-            listener.put_nowait(uuid)
+            listener.put_nowait(self.sandbox_of.get(uuid, uuid))
         self._wake_followers()

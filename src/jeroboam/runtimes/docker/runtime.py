@@ -57,6 +57,7 @@ from jeroboam.runtimes.base import (
 from jeroboam.runtimes.docker import spec as spec_of
 from jeroboam.runtimes.docker.images import EngineImages
 from jeroboam.runtimes.docker.networks import ProjectNetworks, start_unless_detached
+from jeroboam.runtimes.docker.sandboxes import EngineSandboxes
 
 # The Engine's errors when ps does not know its options, or its output lacks the column that the Engine needs.
 _PS_REFUSES = ("ps:", "Couldn't find PID field")
@@ -86,6 +87,7 @@ class DockerRuntime(
     SupportsImages,
     SupportsTop,
     SupportsStats,
+    EngineSandboxes,
     SupportsCleanup,
     SupportsClose,
 ):
@@ -369,7 +371,9 @@ class DockerRuntime(
     async def _inspect(self, uuid: str, engine: DockerClient) -> ContainerState:
         details = await engine.containers.container(self._ids.get(uuid, container_name(uuid))).show()
         labels = details["Config"]["Labels"] or {}
-        if labels.get(spec_of.OWNER) != self.installation or spec_of.uuid_of(labels, [details["Name"]]) != uuid:
+        names = [details["Name"]]
+        own_uuid = spec_of.uuid_of(labels, names) or spec_of.member_uuid_of(labels, names)
+        if labels.get(spec_of.OWNER) != self.installation or own_uuid != uuid:
             raise ContainerGone(f"container {uuid} is not on this host")
         self._ids[uuid] = details["Id"]
         return spec_of.read_state(details)
@@ -382,7 +386,7 @@ class DockerRuntime(
         }
         with translate_errors("following events"):
             async for event in client.events(self._live, filters, since):
-                uuid = event["Actor"]["Attributes"].get(spec_of.CONTAINER)
+                uuid = spec_of.event_uuid_of(event["Actor"]["Attributes"])
                 if uuid is not None:
                     yield uuid
         raise Temporary("following events: the Docker Engine has closed the stream")
