@@ -21,8 +21,10 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.protocol import (
     VERSION,
-    Assignment,
+    AnyAssignment,
+    AnyReport,
     Assignments,
+    CapsuleReport,
     ContainerForgotten,
     ContainerReport,
     FromAgent,
@@ -60,7 +62,7 @@ class AgentSession:
         self._end = end
         self._store = store
         self._sending = asyncio.Lock()
-        self._sent: dict[str, Assignment] = {}
+        self._sent: dict[str, AnyAssignment] = {}
         self._pending_answers: dict[int, asyncio.Future[LiveAnswer]] = {}
         self._last_id = 0
         self._hinted_uuids: dict[str, None] = {}
@@ -115,7 +117,7 @@ class AgentSession:
                 self.streams.receive(message)
             case StreamOpened():
                 self.streams.confirm(message)
-            case ContainerReport():
+            case ContainerReport() | CapsuleReport():
                 await self._store_report(message)
             case ImageReport():
                 with contextlib.suppress(UnreadableRow):
@@ -130,7 +132,7 @@ class AgentSession:
             case Hello():
                 log.warning("dispatch.second-hello", host=self.host_id)
 
-    async def _store_report(self, report: ContainerReport) -> None:
+    async def _store_report(self, report: AnyReport) -> None:
         try:
             is_known = await self._store.report(self.host_id, report)
         except UnreadableRow as error:
@@ -168,7 +170,7 @@ class AgentSession:
                 future.set_exception(ConnectionError("the session is over"))
         await self._end.close()
 
-    async def _send(self, uuid: str, assignment: Assignment | None) -> None:
+    async def _send(self, uuid: str, assignment: AnyAssignment | None) -> None:
         if assignment is None:
             self._sent.pop(uuid, None)
             await self._end.send(ContainerForgotten(uuid=uuid))

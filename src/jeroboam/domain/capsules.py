@@ -266,12 +266,3 @@ class Capsule:
             ports=self.spec.ports,
             volumes=self.spec.volumes,
         )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CapsuleMember:
-    """Which capsule a container belongs to: members are found by their uuid."""
-
-    uuid: str
-    capsule_id: str
-    project_id: str

@@ -1,7 +1,9 @@
 """Hosts: machines that run an agent, and their resources."""
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +26,31 @@ class HostFacts:
     runtime_name: str = ""
     runtime_version: str = ""
     enable_cpu_pinning: bool = False
+
+
+class PlacementSpec(Protocol):
+    """What a host is chosen by: the spec of a container or of a capsule."""
+
+    @property
+    def cpu(self) -> float: ...
+
+    @property
+    def memory(self) -> int: ...
+
+    @property
+    def disk(self) -> int | None: ...
+
+    @property
+    def host(self) -> str | None: ...
+
+    @property
+    def availability_zone(self) -> str | None: ...
+
+    @property
+    def runtime(self) -> str | None: ...
+
+    @property
+    def hints(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

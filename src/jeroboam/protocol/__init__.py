@@ -17,6 +17,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from jeroboam.domain.archives import PathStat
+from jeroboam.domain.capsules import CapsuleObserved, CapsuleSpec, SandboxSpec
 from jeroboam.domain.containers import ContainerObserved, ContainerSpec, Op
 from jeroboam.domain.host_images import ImageProgress, ImageStatus
 from jeroboam.domain.hosts import HostFacts
@@ -64,6 +65,26 @@ class Assignment(Message, frozen=True, kw_only=True, tag="assignment"):
     """For the registry of the image, while an op is pending that may pull it. It is never written to the host."""
 
 
+class CapsuleAssignment(Message, frozen=True, kw_only=True, tag="capsule-assignment"):
+    """One capsule that belongs on this host, with its ops. The fields are those of `Assignment`.
+
+    The secrets of its containers are in the spec; they are never written to the host's disk by the agent.
+    """
+
+    uuid: str
+    name: str
+    project_id: str
+    generation: int
+    spec: CapsuleSpec
+    sandbox: SandboxSpec
+    ops: tuple[Op, ...]
+    done: int
+    deadline_at: dt.datetime | None = None
+
+
+AnyAssignment = Assignment | CapsuleAssignment
+
+
 class ImageWish(Message, frozen=True, kw_only=True, tag="image-wish"):
     """An image that the agent has to pull or to remove. It is sent again until the agent has reported the end."""
 
@@ -83,15 +104,15 @@ class ImageReport(Message, frozen=True, kw_only=True, tag="image-report"):
 
 
 class Assignments(Message, frozen=True, kw_only=True, tag="assignments"):
-    """All containers that belong on this host. Any other container with our tag is a stray and is removed."""
+    """All containers and capsules that belong on this host. Any other with our tag is a stray and is removed."""
 
-    containers: tuple[Assignment, ...]
+    containers: tuple[AnyAssignment, ...]
     kept: tuple[str, ...] = ()
     """Uuids of containers that belong on the host too but cannot be read now. They must not be touched."""
 
 
 class ContainerForgotten(Message, frozen=True, kw_only=True, tag="container-forgotten"):
-    """The container does not belong on this host any more. The agent may forget the container."""
+    """The container or capsule does not belong on this host any more. The agent may forget it."""
 
     uuid: str
 
@@ -101,6 +122,16 @@ class ContainerReport(Message, frozen=True, kw_only=True, tag="container-report"
 
     uuid: str
     observed: ContainerObserved
+
+
+class CapsuleReport(Message, frozen=True, kw_only=True, tag="capsule-report"):
+    """The agent's observation of one capsule with its containers, as `ContainerReport` is of a container."""
+
+    uuid: str
+    observed: CapsuleObserved
+
+
+AnyReport = ContainerReport | CapsuleReport
 
 
 class LogsRequest(Message, frozen=True, kw_only=True, tag="logs"):
@@ -345,6 +376,7 @@ StreamMessage = StreamData | StreamWindow | StreamEnd | StreamClose
 ToAgent = (
     Assignments
     | Assignment
+    | CapsuleAssignment
     | ContainerForgotten
     | ImageWish
     | LiveRequest
@@ -359,6 +391,7 @@ FromAgent = (
     Hello
     | HostReport
     | ContainerReport
+    | CapsuleReport
     | ImageReport
     | LiveResponse
     | StreamOpened

@@ -13,7 +13,6 @@ from jeroboam.api.fields import FieldCheck, no_effect
 from jeroboam.domain.errors import NotImplementedHere
 
 _ONE = "/containers/{container}"
-_PAGING = "limit marker sort_key sort_dir all_projects"
 
 
 def _handler(summary: str, sentence: str) -> Handler:
@@ -49,7 +48,6 @@ def _absent_route(
 _IMAGES_MADE = "Images cannot be made of containers yet: there is no place to put them."
 _NETWORKS = "Containers cannot be attached to networks of their own choice yet."
 _GROUPS = "Security groups are not available yet: nothing filters the traffic of containers."
-_CAPSULES = "Capsules are not available yet: this service runs single containers."
 _DRIVER = "Networks of Neutron are not available yet: there is no Neutron."
 
 ROUTES = (
@@ -76,10 +74,6 @@ ROUTES = (
     _absent_route(
         "POST", f"{_ONE}/network_detach", "a network less", _NETWORKS, arguments="network port all_projects", since=6
     ),
-    _absent_route("GET", "/capsules", "the capsules", _CAPSULES, arguments=_PAGING),
-    _absent_route("POST", "/capsules", "a new capsule", _CAPSULES),
-    _absent_route("GET", "/capsules/{capsule}", "a capsule", _CAPSULES, arguments="all_projects"),
-    _absent_route("DELETE", "/capsules/{capsule}", "the capsule's end", _CAPSULES, arguments="all_projects"),
     _absent_route("POST", "/networks", "a network for containers", _DRIVER, arguments="name neutron_net_id"),
     _absent_route("DELETE", "/networks/{network}", "the network's end", _DRIVER, since=27),
 )

@@ -11,6 +11,7 @@ _OWNERS = (
     "container:execute_resize container:get_archive container:put_archive container:actions "
     "container:rebuild container:resize_container container:network_list "
     "availability_zones:get_all quota:get quota:get_default image:search "
+    "capsule:create capsule:get capsule:get_all capsule:delete capsule:events "
     "registry:get_all registry:create registry:get_one registry:update registry:delete"
 ).split()
 _ADMINS = (
@@ -18,6 +19,7 @@ _ADMINS = (
     "container:delete_force container:delete_all_projects container:get_one_all_projects "
     "container:get_all_all_projects container:get_one:host container:get_one:image_pull_policy "
     "container:action:events container:get_one:privileged container:get_one:runtime "
+    "capsule:get:host capsule:get_one_all_projects capsule:get_all_all_projects capsule:delete_all_projects "
     "host:get_all host:get zun-service:get_all "
     "quota:update quota:delete quota_class:get quota_class:update "
     "zun-service:delete zun-service:enable zun-service:disable zun-service:force_down "
@@ -33,10 +35,6 @@ ABSENT_RULES = {
         }.items()
         for name in names.split()
     },
-    "GET /capsules": "capsule:get_all",
-    "POST /capsules": "capsule:create",
-    "GET /capsules/{capsule}": "capsule:get",
-    "DELETE /capsules/{capsule}": "capsule:delete",
     "POST /networks": "network:create",
     "DELETE /networks/{network}": "network:delete",
 }

@@ -11,6 +11,7 @@ from jeroboam.api.container import (
     absent,
     actions,
     archives,
+    capsule_routes,
     changes,
     container_actions,
     container_networks,
@@ -372,4 +373,4 @@ _QUOTAS = (
         answer=shapes.Limits,
     ),
 )
-ROUTES = (*_CONTAINERS, *_ACTIONS, *_HOSTS, *_QUOTAS, *image_routes.ROUTES, *absent.ROUTES)
+ROUTES = (*_CONTAINERS, *_ACTIONS, *_HOSTS, *_QUOTAS, *image_routes.ROUTES, *capsule_routes.ROUTES, *absent.ROUTES)
