@@ -10,16 +10,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from jeroboam.agent.image_access import ImageAccess
+from jeroboam.agent.image_pulls import ImagePulls
 from jeroboam.agent.journal import Journal, JournalEntry
 from jeroboam.domain.containers import ContainerObserved, Op, OpKind, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import Clock
-from jeroboam.protocol import Assignment
+from jeroboam.protocol import AnyAssignment, Assignment
 from jeroboam.runtimes.base import (
     ContainerGone,
     ContainerState,
-    ImageRegistryUnreachable,
     Runtime,
     SupportsPause,
     SupportsResize,
@@ -30,9 +29,6 @@ Tell = Callable[[str, ContainerObserved], Awaitable[None]]
 _NO_PAUSES = "this host's runtime cannot pause containers"
 _ENDED = frozenset({RuntimeState.EXITED, RuntimeState.DEAD})
 _STARTING = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT})
-PULL_SECONDS = 20.0
-"""The longest time without an answer of the registry. An attempt that has begun by then is not interrupted."""
-
 # Steps that can be interrupted at any moment and leave no half-made object.
 _INTERRUPTIBLE = frozenset({"image_pulling", "container_stopping"})
 
@@ -45,9 +41,9 @@ class DueOp:
     skips_earlier: bool = False
 
 
-def find_due_op(assignment: Assignment, entry: JournalEntry) -> DueOp | None:
+def find_due_op(assignment: AnyAssignment, ended_seq: int) -> DueOp | None:
     """Return the next op, or None: the oldest op that has not ended, or a delete, which replaces the others."""
-    last_seq = max(assignment.done, entry.observed.seq)
+    last_seq = max(assignment.done, ended_seq)
     pending_ops = [op for op in assignment.ops if op.seq > last_seq]
     deletes = [op for op in pending_ops if op.kind is OpKind.DELETE]
     if deletes:
@@ -83,19 +79,18 @@ def _lacks_files(state: ContainerState, assignment: Assignment) -> bool:
 class OpExecutor:
     """Carries ops out. `tell` receives reports, and drops a report that repeats the last one."""
 
-    def __init__(self, *, runtime: Runtime, journal: Journal, access: ImageAccess, clock: Clock, tell: Tell) -> None:
+    def __init__(self, *, runtime: Runtime, journal: Journal, pulls: ImagePulls, clock: Clock, tell: Tell) -> None:
         self._runtime = runtime
-        self._access = access
+        self._pulls = pulls
         self._journal = journal
         self._clock = clock
         self._tell = tell
         self._under_way: dict[str, int] = {}
         self._steps: dict[str, str] = {}
         self._reasons: dict[str, tuple[int, str]] = {}
-        self._pulling: dict[str, tuple[int, float]] = {}
 
     def find_due_op(self, assignment: Assignment) -> DueOp | None:
-        return find_due_op(assignment, self._journal.entry(assignment.uuid))
+        return find_due_op(assignment, self._journal.entry(assignment.uuid).observed.seq)
 
     def may_interrupt(self, uuid: str, assignment: Assignment | None) -> bool:
         """Whether the op in progress is no longer the next one and can be interrupted."""
@@ -168,7 +163,7 @@ class OpExecutor:
         self._journal.forget(uuid)
         self._reasons.pop(uuid, None)
         self._steps.pop(uuid, None)
-        self._pulling.pop(uuid, None)
+        self._pulls.forget(uuid)
 
     async def remove_stray(self, uuid: str) -> None:
         """Remove a container that carries our tag and is not assigned."""
@@ -193,21 +188,9 @@ class OpExecutor:
         return await self._runtime.create(assignment.uuid, assignment.name, spec, project=assignment.project_id)
 
     async def _pull(self, assignment: Assignment, op: Op) -> None:
-        """Pull the image. Raises `Permanent` after `PULL_SECONDS` without a registry, as for a misspelt name."""
-        spec, key = assignment.spec, assignment.uuid
-        seq, since = self._pulling.get(key, (0, 0.0))
-        if seq != op.seq:
-            since = self._clock.monotonic()
-            self._pulling[key] = (op.seq, since)
-        try:
-            is_new = await self._access.provide(
-                spec.full_image, spec.image_pull_policy, project=assignment.project_id, login=assignment.login
-            )
-        except ImageRegistryUnreachable as error:
-            if self._clock.monotonic() - since >= PULL_SECONDS:
-                raise Permanent(error.reason) from error
-            raise
-        self._journal.note_image(spec.full_image, self._clock.now(), is_pulled=is_new)
+        await self._pulls.pull(
+            assignment.uuid, op.seq, assignment.spec, project=assignment.project_id, login=assignment.login
+        )
 
     async def _have(self, assignment: Assignment, due_op: DueOp) -> ContainerState:
         """Return the container; create it if it was never created or was removed from outside."""
@@ -357,7 +340,7 @@ class OpExecutor:
     async def _close(self, uuid: str, op: Op, observed: ContainerObserved) -> None:
         self._reasons.pop(uuid, None)
         self._steps.pop(uuid, None)
-        self._pulling.pop(uuid, None)
+        self._pulls.forget(uuid)
         observed = replace(observed, seq=op.seq, step=None)
         self._journal.end(uuid, observed)
         await self._report(uuid, observed)

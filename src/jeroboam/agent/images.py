@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from jeroboam.agent.executor import PULL_SECONDS
 from jeroboam.agent.image_access import ImageAccess
+from jeroboam.agent.image_pulls import PULL_SECONDS
 from jeroboam.agent.worker import pause_after
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.host_images import ImageProgress, ImageStatus

@@ -24,6 +24,7 @@ def build_capsule_assignment(capsule: Capsule) -> CapsuleAssignment:
         ops=pending_ops_of(capsule),
         done=max(capsule.observed.seq, capsule.given_up),
         deadline_at=capsule.deadline_at,
+        is_given_up=capsule.failure is not None or capsule.observed.failed_op is OpKind.CREATE,
     )
 
 

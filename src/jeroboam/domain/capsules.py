@@ -55,7 +55,7 @@ class HttpGet:
     port: int
     path: str = "/"
     scheme: str = "HTTP"
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

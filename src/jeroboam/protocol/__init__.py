@@ -80,6 +80,8 @@ class CapsuleAssignment(Message, frozen=True, kw_only=True, tag="capsule-assignm
     ops: tuple[Op, ...]
     done: int
     deadline_at: dt.datetime | None = None
+    is_given_up: bool = False
+    """Whether it could not be made in time, or at all: nothing of it runs."""
 
 
 AnyAssignment = Assignment | CapsuleAssignment

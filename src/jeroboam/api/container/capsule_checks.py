@@ -283,7 +283,7 @@ class ProbeValues:
             port = ports[port]
         if self.handler == "tcpSocket":
             return Probe(tcp_port=port, **times)
-        headers = tuple((header["name"], header["value"]) for header in self.values.get("httpHeaders", ()))
+        headers = {header["name"]: header["value"] for header in self.values.get("httpHeaders", ())}
         target = {key: self.values[key] for key in ("path", "scheme") if key in self.values}
         return Probe(http_get=HttpGet(port=port, headers=headers, **target), **times)
 
