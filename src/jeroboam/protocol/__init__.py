@@ -14,21 +14,17 @@ from collections.abc import AsyncIterator
 from enum import StrEnum
 from typing import Protocol
 
-from msgspec import Struct
-
 from jeroboam.domain.archives import PathStat
-from jeroboam.domain.capsules import CapsuleObserved, CapsuleSpec, SandboxSpec
 from jeroboam.domain.containers import ContainerObserved, ContainerSpec, Op
 from jeroboam.domain.host_images import ImageProgress, ImageStatus
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.registries import RegistryLogin
 from jeroboam.domain.streams import Channel, CloseReason, TerminalSize
+from jeroboam.protocol.base import Message as Message
+from jeroboam.protocol.capsules import CapsuleAssignment as CapsuleAssignment
+from jeroboam.protocol.capsules import CapsuleReport as CapsuleReport
 
 VERSION = 1
-
-
-class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """The base of all messages and their parts: frozen, with a tag for unions."""
 
 
 class Hello(Message, frozen=True, kw_only=True, tag="hello"):
@@ -63,25 +59,6 @@ class Assignment(Message, frozen=True, kw_only=True, tag="assignment"):
     deadline_at: dt.datetime | None = None
     login: RegistryLogin | None = None
     """For the registry of the image, while an op is pending that may pull it. It is never written to the host."""
-
-
-class CapsuleAssignment(Message, frozen=True, kw_only=True, tag="capsule-assignment"):
-    """One capsule that belongs on this host, with its ops. The fields are those of `Assignment`.
-
-    The secrets of its containers are in the spec; they are never written to the host's disk by the agent.
-    """
-
-    uuid: str
-    name: str
-    project_id: str
-    generation: int
-    spec: CapsuleSpec
-    sandbox: SandboxSpec
-    ops: tuple[Op, ...]
-    done: int
-    deadline_at: dt.datetime | None = None
-    is_given_up: bool = False
-    """Whether it could not be made in time, or at all: nothing of it runs."""
 
 
 AnyAssignment = Assignment | CapsuleAssignment
@@ -124,13 +101,6 @@ class ContainerReport(Message, frozen=True, kw_only=True, tag="container-report"
 
     uuid: str
     observed: ContainerObserved
-
-
-class CapsuleReport(Message, frozen=True, kw_only=True, tag="capsule-report"):
-    """The agent's observation of one capsule with its containers, as `ContainerReport` is of a container."""
-
-    uuid: str
-    observed: CapsuleObserved
 
 
 AnyReport = ContainerReport | CapsuleReport

@@ -1,46 +1,15 @@
-"""Capsules on an agent, in virtual time: order, restarts, deadlines, probes, losses, and what a restart leaves."""
+"""Capsules on an agent, in virtual time: order, restarts, deadlines, losses, and what a restart leaves."""
 
 import pytest
 from msgspec.structs import replace
 
-from jeroboam.domain.capsules import CapsulePhase, Probe, RestartRule
+from jeroboam.domain.capsules import CapsulePhase, RestartRule
 from jeroboam.domain.containers import OpKind, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.runtimes.fake import InjectedFault
 from tests.agent_rig import ALL_LOGS, CAPSULE, MAKE, REMOVE, Rig, capsule, member
 from tests.clock import settle
-
-A, B, I, J = (member(name).uuid for name in "abcd")
-INITS = (member("c"), member("d"))
-
-
-@pytest.fixture
-async def made(rig: Rig):
-    """Makes a capsule of that spec and returns the rig."""
-
-    async def make(**spec) -> Rig:
-        await rig.start()
-        await rig.assign(capsule(MAKE, **spec))
-        return rig
-
-    return make
-
-
-def phase(rig: Rig) -> CapsulePhase:
-    return rig.last_of_capsule().phase
-
-
-def member_of(rig: Rig, uuid: str):
-    return rig.last_of_capsule().member(uuid)
-
-
-def state(rig: Rig, uuid: str) -> RuntimeState:
-    return member_of(rig, uuid).container.state
-
-
-async def end(rig: Rig, uuid: str, exit_code: int = 0) -> None:
-    rig.runtime.end(uuid, exit_code)
-    await settle()
+from tests.unit.agent.capsules import INIT, INITS, NEXT_INIT, A, B, end, member_of, phase, state
 
 
 async def test_create_runs_all_containers(made):
@@ -56,14 +25,14 @@ async def test_create_runs_all_containers(made):
 async def test_init_containers_run_in_order_each_to_its_success(made):
     rig = await made(init_containers=INITS)
     assert (rig.last_of_capsule().seq, phase(rig)) == (1, CapsulePhase.PENDING)
-    assert (state(rig, I), state(rig, J), state(rig, A)) == (
+    assert (state(rig, INIT), state(rig, NEXT_INIT), state(rig, A)) == (
         RuntimeState.RUNNING,
         RuntimeState.ABSENT,
         RuntimeState.ABSENT,
     )
-    await end(rig, I)
-    assert (state(rig, J), state(rig, A)) == (RuntimeState.RUNNING, RuntimeState.ABSENT)
-    await end(rig, J)
+    await end(rig, INIT)
+    assert (state(rig, NEXT_INIT), state(rig, A)) == (RuntimeState.RUNNING, RuntimeState.ABSENT)
+    await end(rig, NEXT_INIT)
     assert (phase(rig), state(rig, A)) == (CapsulePhase.RUNNING, RuntimeState.RUNNING)
     assert rig.count("create_member") == 3
 
@@ -77,7 +46,7 @@ async def test_an_init_container_that_takes_hours_is_no_failed_create(made):
 
 async def test_never_fails_with_the_first_init_container(made):
     rig = await made(init_containers=INITS, restart_policy=RestartRule.NEVER)
-    await end(rig, I, 3)
+    await end(rig, INIT, 3)
     assert phase(rig) is CapsulePhase.FAILED
     assert rig.last_of_capsule().reason == "Init container c: It has ended with exit code 3."
     assert state(rig, A) is RuntimeState.ABSENT
@@ -87,18 +56,18 @@ async def test_always_tries_an_init_container_ten_times_again(made):
     rig = await made(init_containers=(member("c"),))
     for _ in range(11):
         assert phase(rig) is CapsulePhase.PENDING
-        await end(rig, I, 1)
+        await end(rig, INIT, 1)
         await rig.clock.advance(300)
     assert phase(rig) is CapsulePhase.FAILED
-    assert member_of(rig, I).restart_count == 10
+    assert member_of(rig, INIT).restart_count == 10
 
 
 async def test_on_failure_tries_an_init_container_until_it_succeeds(made):
     rig = await made(init_containers=(member("c"),), restart_policy=RestartRule.ON_FAILURE)
     for _ in range(14):
-        await end(rig, I, 1)
+        await end(rig, INIT, 1)
         await rig.clock.advance(300)
-    await end(rig, I)
+    await end(rig, INIT)
     assert state(rig, A) is RuntimeState.RUNNING
 
 
@@ -207,11 +176,11 @@ async def test_a_lost_sandbox_is_made_anew_with_all_containers(made, lose):
 
 async def test_after_a_lost_sandbox_init_containers_run_again(made):
     rig = await made(init_containers=(member("c"),))
-    await end(rig, I)
+    await end(rig, INIT)
     rig.runtime.lose_sandbox(CAPSULE)
     await settle()
-    assert (state(rig, I), state(rig, A)) == (RuntimeState.RUNNING, RuntimeState.ABSENT)
-    await end(rig, I)
+    assert (state(rig, INIT), state(rig, A)) == (RuntimeState.RUNNING, RuntimeState.ABSENT)
+    await end(rig, INIT)
     assert (state(rig, A), phase(rig)) == (RuntimeState.RUNNING, CapsulePhase.RUNNING)
 
 
@@ -290,7 +259,7 @@ async def test_a_container_that_cannot_be_started_fails_the_create_and_is_named(
 async def test_a_container_that_cannot_be_started_later_is_tried_again(made):
     rig = await made(init_containers=(member("c"),))
     rig.runtime.misbehave("start_member", InjectedFault(error=Permanent("no such program"), times=2))
-    await end(rig, I)
+    await end(rig, INIT)
     assert "no such program" in member_of(rig, A).reason
     await rig.clock.advance(10)
     assert state(rig, A) is RuntimeState.RUNNING
@@ -359,92 +328,6 @@ async def test_secrets_become_variables(made):
     secret = member("a", secret_environment='{"PASSWORD": "s3cr3t"}')
     rig = await made(containers=(secret,))
     assert rig.runtime.specs[A].environment == {"PASSWORD": "s3cr3t"}
-
-
-def probing(**probe) -> dict:
-    fields = {"period_seconds": 5, "failure_threshold": 2} | probe
-    return {"containers": (member("a", **{fields.pop("kind"): Probe(command=("check",), **fields)}),)}
-
-
-def fail_probes(rig: Rig) -> None:
-    rig.runtime.misbehave("execute", InjectedFault(error=Permanent("it is not well")))
-
-
-async def test_a_failed_liveness_probe_restarts_the_container(made):
-    rig = await made(**probing(kind="liveness_probe", initial_delay_seconds=3))
-    await rig.clock.advance(20)
-    assert member_of(rig, A).restart_count == 0
-    fail_probes(rig)
-    await rig.clock.advance(4)
-    assert member_of(rig, A).restart_count == 0, "one failure is not two"
-    await rig.clock.advance(6)
-    assert member_of(rig, A).restart_count == 1
-    assert rig.count("stop") == 1
-    assert state(rig, A) is RuntimeState.RUNNING
-
-
-async def test_a_failed_liveness_probe_fails_a_capsule_that_never_restarts(made):
-    rig = await made(**probing(kind="liveness_probe"), restart_policy=RestartRule.NEVER)
-    fail_probes(rig)
-    await rig.clock.advance(12)
-    assert phase(rig) is CapsulePhase.FAILED
-    assert rig.last_of_capsule().reason == "a: Its liveness probe has failed: it is not well."
-
-
-async def test_readiness_comes_and_goes_and_restarts_nothing(made):
-    rig = await made(**probing(kind="readiness_probe", initial_delay_seconds=4, success_threshold=2))
-    assert not member_of(rig, A).is_ready
-    await rig.clock.advance(4)
-    assert not member_of(rig, A).is_ready
-    await rig.clock.advance(5)
-    assert member_of(rig, A).is_ready
-    fail_probes(rig)
-    await rig.clock.advance(10)
-    assert not member_of(rig, A).is_ready
-    rig.runtime.behave("execute")
-    await rig.clock.advance(10)
-    assert member_of(rig, A).is_ready
-    assert member_of(rig, A).restart_count == 0
-
-
-async def test_a_startup_probe_holds_the_others_back(made):
-    spec = member(
-        "a",
-        startup_probe=Probe(command=("up",), period_seconds=10, failure_threshold=5),
-        liveness_probe=Probe(command=("live",), period_seconds=1, failure_threshold=1),
-    )
-    rig = await made()
-    fail_probes(rig)
-    await rig.assign(capsule(REMOVE, done=1))
-    await rig.release(CAPSULE)
-    await rig.assign(capsule(MAKE, containers=(spec,)))
-    await rig.clock.advance(35)
-    assert (member_of(rig, A).is_started, member_of(rig, A).restart_count) == (False, 0)
-    rig.runtime.behave("execute")
-    await rig.clock.advance(10)
-    assert (member_of(rig, A).is_started, member_of(rig, A).is_ready) == (True, True)
-    fail_probes(rig)
-    await rig.clock.advance(2)
-    assert member_of(rig, A).restart_count == 1
-
-
-async def test_a_startup_that_takes_too_long_ends_the_container(made):
-    rig = await made(**probing(kind="startup_probe", initial_delay_seconds=1), restart_policy=RestartRule.NEVER)
-    fail_probes(rig)
-    await rig.clock.advance(4)
-    assert (member_of(rig, A).is_started, member_of(rig, A).restart_count) == (False, 0)
-    await rig.clock.advance(2)
-    assert phase(rig) is CapsulePhase.FAILED
-    assert rig.last_of_capsule().reason == "a: Its startup probe has failed: it is not well."
-
-
-async def test_a_probe_that_hangs_has_failed(made):
-    rig = await made(**probing(kind="readiness_probe", timeout_seconds=2, failure_threshold=1))
-    await rig.clock.advance(1)
-    assert member_of(rig, A).is_ready
-    rig.hold("execute")
-    await rig.clock.advance(8)
-    assert not member_of(rig, A).is_ready
 
 
 async def test_members_are_asked_by_their_uuids(made):
