@@ -36,7 +36,7 @@ BAD = [
     (a_template() | {"metadata": {"labels": {"a": 1}}}, "template/metadata/labels/a", "string"),
     (
         a_template() | {"metadata": {"annotations": {"jeroboam.x": "1"}}},
-        "template/metadata/annotations",
+        "template/metadata/annotations/jeroboam.x",
         "service's own",
     ),
     (a_template() | {"spec": {"containers": []}}, "template/spec/containers", "1 to 32 members"),

@@ -15,7 +15,7 @@ from jeroboam.bootstrap.state import StateFolder
 from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.words import format_count
-from jeroboam.runtimes.base import SupportsCleanup, SupportsClose
+from jeroboam.runtimes.base import SupportsCleanup, SupportsClose, SupportsSandboxes
 from jeroboam.settings import Settings
 
 
@@ -61,6 +61,7 @@ async def read_summary(settings: Settings) -> InstallationSummary:
         groups = await tx.nodegroups.groups_of(*[cluster.uuid for cluster in clusters])
         sizes = {uuid: sum(group.spec.node_count for group in members) for uuid, members in groups.items()}
         containers = await tx.containers.select()
+        capsules = await tx.capsules.select()
         hosts, services = await tx.hosts.select(), await tx.services.select()
     return InstallationSummary(
         clusters=tuple(
@@ -82,6 +83,16 @@ async def read_summary(settings: Settings) -> InstallationSummary:
                 size=f"{format_count(container.spec.cpu, 'core')}, {container.spec.memory} MiB",
             )
             for container in containers
+        )
+        + tuple(
+            ObjectSummary(
+                uuid=capsule.uuid,
+                name=capsule.name,
+                status=capsule.status,
+                reason=capsule.status_reason or "",
+                size=f"capsule of {format_count(len(capsule.spec.members), 'container')}",
+            )
+            for capsule in capsules
         ),
         hosts=tuple(hosts),
         services=tuple(services),
@@ -114,6 +125,11 @@ async def remove(
             await runtime.remove(container.uuid, force=True)
             containers.append(container.uuid)
             show_removed("container", container.uuid, names.containers.get(container.uuid, ""))
+        if isinstance(runtime, SupportsSandboxes):
+            for sandbox in await runtime.list_sandboxes():
+                await runtime.remove_sandbox(sandbox.uuid)
+                containers.append(sandbox.uuid)
+                show_removed("capsule", sandbox.uuid, names.containers.get(sandbox.uuid, ""))
         if isinstance(runtime, SupportsCleanup):
             # Shared objects of the removed containers are removed too.
             await runtime.tidy()

@@ -36,7 +36,7 @@ async def check_http(address: str, request: HttpGet) -> str | None:
         return f"port {request.port}: no answer"
     finally:
         writer.close()
-    words = line.split(b" ", 2)
+    words = line.strip().split(b" ", 2)
     if not line.startswith(b"HTTP/") or len(words) < 2 or not words[1].isdigit():  # noqa: PLR2004  (version and status)
         return f"port {request.port}: the answer is not HTTP"
     status = int(words[1][:3])

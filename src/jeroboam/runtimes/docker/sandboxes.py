@@ -171,7 +171,7 @@ class EngineSandboxes(SupportsSandboxes):
                     "Source": _folder_name(sandbox.uuid, mount["source"]),
                     "Target": mount["destination"],
                     "ReadOnly": mount.get("readonly") == "true",
-                    "VolumeOptions": {"Labels": self._folder_labels(sandbox.uuid)},
+                    "VolumeOptions": {"Labels": _build_folder_labels(sandbox.uuid)},
                 }
                 for mount in folders
             ],
@@ -214,12 +214,8 @@ class EngineSandboxes(SupportsSandboxes):
             )
         return replace(sandbox, members=tuple(members))
 
-    def _folder_labels(self, uuid: str) -> dict[str, str]:
-        kind = ObjectKind.SANDBOX_FOLDER.value
-        return {KIND: kind, spec_of.OWNER: self.installation, spec_of.SANDBOX: uuid}
-
     async def _remove_folders(self, uuid: str) -> None:
-        labels = self._folder_labels(uuid)
+        labels = _build_folder_labels(uuid)
         filters = {"label": [f"{key}={value}" for key, value in labels.items()]}
         volumes = (await self._ops.volumes.list(filters=filters))["Volumes"] or []
         for volume in volumes:
@@ -234,6 +230,11 @@ class EngineSandboxes(SupportsSandboxes):
 def _is_part(container: DockerContainer) -> bool:
     labels, names = container["Labels"], container["Names"]
     return bool(spec_of.sandbox_uuid_of(labels, names) or spec_of.member_uuid_of(labels, names))
+
+
+def _build_folder_labels(uuid: str) -> dict[str, str]:
+    """Return the labels of a folder. Inventories of nodes look at volumes with the installation's: it has none."""
+    return {KIND: ObjectKind.SANDBOX_FOLDER.value, spec_of.SANDBOX: uuid}
 
 
 def _folder_name(uuid: str, name: str) -> str:
