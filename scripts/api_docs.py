@@ -18,10 +18,11 @@ from jeroboam.api.container_infra.family import ContainerInfraFamily
 from jeroboam.api.container_infra.nodegroups import fields as group_fields
 from jeroboam.api.container_infra.templates import fields as template_fields
 from jeroboam.api.openapi import build_document
+from jeroboam.api.volume.family import VolumeFamily
 from jeroboam.domain import action_fields, field_effects
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
-FAMILIES: tuple[Family, ...] = (ContainerInfraFamily(), ContainerFamily())
+FAMILIES: tuple[Family, ...] = (ContainerInfraFamily(), ContainerFamily(), VolumeFamily())
 HEAD = """\
 # Routes
 

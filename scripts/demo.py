@@ -202,6 +202,7 @@ def main(*options: str) -> int:
     for title, took in times:
         table.add_row(title, f"{took:.2f}")
     console.print(table)
+    console.print(f"now by hand: {BIN / 'jeroboam'} up, and docs/tutorial.md")
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from jeroboam.api.container.policies import RULES as CONTAINER
 from jeroboam.api.container_infra.policies import RULES as CONTAINER_INFRA
+from jeroboam.api.volume.policies import RULES as VOLUME
 from jeroboam.settings import GROUPS
 from jeroboam.settings.describe import describe_values, format_value
 
@@ -50,7 +51,7 @@ def _who(check: str) -> str:
         return WHO[check]
     roles = [role for role in ("reader", "member") if f"role:{role}" in check]
     whose = " or ".join(roles) + " of the project" if roles else "everybody in the project"
-    return f"{whose}, or the admin role"
+    return f"{whose}, or the admin role" if "role:admin" in check else whose
 
 
 def filled(text: str, tables: Mapping[str, str]) -> str:
@@ -70,6 +71,7 @@ def main() -> int:
         "options": options(),
         "container-infra rules": rules(CONTAINER_INFRA),
         "container rules": rules(CONTAINER),
+        "volume rules": rules(VOLUME),
     }
     old = GUIDE.read_text()
     new = filled(old, tables)

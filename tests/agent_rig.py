@@ -11,11 +11,8 @@ from jeroboam.domain.capsules import CapsuleObserved, CapsuleSpec, MemberSpec, S
 from jeroboam.domain.containers import ContainerSpec, Op, OpKind
 from jeroboam.protocol import (
     AnyAssignment,
-    AnyReport,
     Assignment,
     Assignments,
-    CapsuleAssignment,
-    CapsuleReport,
     ContainerForgotten,
     ContainerReport,
     Hello,
@@ -29,7 +26,9 @@ from jeroboam.protocol import (
     ServerConnection,
     ToAgent,
 )
+from jeroboam.protocol.capsules import CapsuleAssignment, CapsuleReport
 from jeroboam.protocol.memory import session_pair
+from jeroboam.protocol.volumes import VolumeReport
 from jeroboam.runtimes.fake import FakeRuntime, InjectedFault
 from tests.clock import ManualClock, settle
 
@@ -93,10 +92,11 @@ class Rig:
         self.assigned: dict[str, AnyAssignment] = {}
         self.kept: set[str] = set()
         """Uuids of containers that belong here, and of which the server can tell nothing."""
-        self.reports: list[AnyReport] = []
+        self.reports: list[ContainerReport | CapsuleReport] = []
         self.hosts: list[Hello | HostReport] = []
         self.responses: list[LiveResponse] = []
         self.images: list[ImageReport] = []
+        self.volumes: list[VolumeReport] = []
         self.refuse = False
         self.end: ServerConnection | None = None
         self._journal_path = folder / "agent.db"
@@ -151,6 +151,8 @@ class Rig:
                     self.reports.append(message)
                 case ImageReport():
                     self.images.append(message)
+                case VolumeReport():
+                    self.volumes.append(message)
                 case LiveResponse():
                     self.responses.append(message)
 

@@ -5,7 +5,9 @@ from msgspec.structs import replace
 from jeroboam.dispatch.ports import HostSession
 from jeroboam.domain.containers import ContainerObserved
 from jeroboam.domain.errors import UnreadableRow
-from jeroboam.protocol import AnyReport, Assignment, Hello, HostReport, ImageReport, ImageWish
+from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport, ImageReport, ImageWish
+from jeroboam.protocol.capsules import CapsuleReport
+from jeroboam.protocol.volumes import VolumeReport, VolumeWish
 
 
 class MemoryAssignmentStore:
@@ -56,7 +58,7 @@ class MemoryAssignmentStore:
             raise self.broken
         return self.containers.get(host_id, {}).get(container_uuid)
 
-    async def report(self, host_id: str, report: AnyReport) -> bool:
+    async def report(self, host_id: str, report: ContainerReport | CapsuleReport) -> bool:
         if self.broken is not None:
             raise self.broken
         if report.uuid in self.unread:
@@ -74,6 +76,12 @@ class MemoryAssignmentStore:
     async def image_wishes(self, host_id: str, image: str | None = None) -> tuple[ImageWish, ...]:
         wishes = self.image_wishes_of.get(host_id, [])
         return tuple(wish for wish in wishes if image in {None, wish.uuid})
+
+    async def volume_wishes(self, host_id: str, volume: str | None = None) -> tuple[VolumeWish, ...]:
+        return ()
+
+    async def report_volume(self, host_id: str, report: VolumeReport) -> None:
+        pass
 
     async def report_image(self, host_id: str, report: ImageReport) -> None:
         self.image_reports.append(report)

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
-from jeroboam.protocol import AgentConnection, FromAgent, Message, ServerConnection, ToAgent
+from jeroboam.protocol import AgentConnection, FromAgent, ServerConnection, ToAgent
 from jeroboam.protocol.codec import decode_from_agent, decode_to_agent, encode
 from jeroboam.protocol.memory import session_pair
+from jeroboam.protocol.message import Message
 
 Sent = TypeVar("Sent", bound=Message)
 Received = TypeVar("Received", bound=Message)

@@ -22,6 +22,7 @@ _HOME = "cd /root/jeroboam && export PATH=$PWD/.venv/bin:$PATH &&"
 _STATE = "/root/.local/state/jeroboam"
 _HANDED = "/mnt/programs"
 _SWARM = ". /root/fleet/config &&"
+_LIST_OBJECTS = "docker ps -aq; docker volume ls -q; docker network ls -q --filter type=custom"
 _READY = "jeroboam kubectl dev wait --for=condition=Ready node --all"
 _CLUSTER = "name: dev\nmasters: 1\nworkers: 0\nmaster_flavor: m1.medium\n"
 _REF = "refs/jeroboam/debian"
@@ -171,9 +172,11 @@ def see_cluster_back(guest: Guest) -> str:
 def remove_all(guest: Guest) -> str:
     """Delete by the commands of users, stop the unit, and find nothing left on the Engine."""
     guest.run(f"{_HOME} jeroboam cluster delete dev && jeroboam rm --force hello", seconds=CREATE_SECONDS, log="delete")
+    # The network of a project goes within a minute of its last container.
+    guest.wait_for(f'test -z "$({_LIST_OBJECTS})"', seconds=COME_BACK_SECONDS)
     guest.run("systemctl disable --now jeroboam", log="unit-stop")
     result = guest.run("systemctl show --property Result --value jeroboam").strip()
-    left = guest.run("docker ps -aq; docker volume ls -q; docker network ls -q --filter type=custom").split()
+    left = guest.run(_LIST_OBJECTS).split()
     if result != "success" or left:
         raise StepFailed(f"the unit ended with {result}; left on the Engine: {' '.join(left) or 'nothing'}")
     return "nothing left"

@@ -19,7 +19,13 @@ PARAMETERS = ("container", "request", "image", "network", "registry")
     ("fields", "field", "why"),
     [
         ({"nets": [{"network": "n"}]}, "nets", "docker cannot do it: a container cannot be attached"),
-        ({"mounts": [{"source": "v", "destination": "/d"}]}, "mounts", "volumes cannot be mounted yet"),
+        ({"mounts": [{"source": "v", "destination": "d"}]}, "mounts/destination", "absolute path"),
+        ({"mounts": [{"size": 1, "destination": "/"}]}, "mounts/destination", "a folder of its own"),
+        ({"mounts": [{"size": 1, "destination": "/proc/x"}]}, "mounts/destination", "nothing can be mounted there"),
+        ({"mounts": [{"size": 1, "source": "v", "destination": "/d"}]}, "mounts/size", "has its size already"),
+        ({"mounts": [{"size": "1x", "destination": "/d"}]}, "mounts/size", "integer"),
+        ({"mounts": [{"size": 1, "destination": "/d", "read_only": "x"}]}, "mounts/read_only", "true or false"),
+        ({"mounts": [{"size": 101, "destination": "/d"}]}, "size", "at most 100 GiB"),
         ({"mounts": [{"type": "bind", "source": "eA==", "destination": "d"}]}, "mounts/destination", "absolute path"),
         ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/a/../b"}]}, "mounts/destination", "absolute"),
         ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/"}]}, "mounts/destination", "absolute path"),
@@ -30,10 +36,14 @@ PARAMETERS = ("container", "request", "image", "network", "registry")
             "/x is a file of its own",
         ),
         ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/" + "x" * 256}]}, "mounts/destination", "255"),
-        ({"mounts": [{"type": "bind", "source": "eA==", "destination": "/proc/x"}]}, "mounts/destination", "no file"),
+        (
+            {"mounts": [{"type": "bind", "source": "eA==", "destination": "/proc/x"}]},
+            "mounts/destination",
+            "nothing can be mounted",
+        ),
         ({"mounts": [{"type": "bind", "size": 1, "destination": "/d"}]}, "mounts", "content"),
         ({"security_groups": ["web"]}, "security_groups", "nothing filters traffic yet"),
-        ({"cpu_policy": "dedicated"}, "cpu_policy", "docker takes shared only: cores are shared"),
+        ({"cpu_policy": "dedicated", "cpu": 1.5}, "cpu", "dedicated cores are whole ones"),
         ({"hints": {"group": "x"}}, "hints/group", "a hint is label:KEY, a label of a host's Engine"),
         ({"hints": {"label:": "x"}}, "hints/label:", "a hint is label:KEY"),
         ({"auto_remove": True, "restart_policy": {"Name": "always"}}, "auto_remove", "restart_policy always starts"),
@@ -120,3 +130,23 @@ async def test_options_of_ps_that_are_none_are_refused(zun, make, on_host, words
     refused = await zun.get(f"/v1/containers/box/top?ps_args={quote(words)}")
     assert (refused.status, "it has to be options of ps" in refused.error["title"]) == (400, True)
     assert (await zun.get("/v1/containers/box/top?ps_args=-o%20pid,args")).status == 200
+
+
+async def test_dedicated_cores_need_a_host_that_has_some_and_stay(zun, store):
+    facts = replace(host().facts, cpus=4)
+    async with store.write() as tx:
+        await tx.hosts.insert(host(facts=facts))
+    refused = await zun.post("/v1/containers", {"image": "busybox", "cpu_policy": "dedicated"})
+    assert (refused.status, "no host has cores for that" in refused.error["title"]) == (400, True)
+    async with store.write() as tx:
+        [present] = await tx.hosts.select()
+        await tx.hosts.update(replace(present, facts=replace(facts, dedicated_cpus=(2, 3))))
+    assert (await zun.post("/v1/containers", {"image": "busybox", "cpu": 3})).status == 400
+    created = await zun.post("/v1/containers", {"image": "busybox", "cpu_policy": "dedicated", "cpu": 2})
+    assert (created.status, created.json()["cpu_policy"]) == (202, "dedicated")
+    uuid = created.json()["uuid"]
+    async with store.write() as tx:
+        container = await tx.containers.get(uuid)
+        await tx.containers.update(replace(container, status="Running", ops=()))
+    refused = await zun.patch(f"/v1/containers/{uuid}", {"cpu": 1})
+    assert (refused.status, "of its own, and keeps them" in refused.error["title"]) == (400, True)

@@ -35,6 +35,7 @@ from jeroboam.providers.fake import FakeCloud, FakeProvider, Image
 from jeroboam.runtimes.fake import FakeRuntime
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.settings import Settings, load
+from jeroboam.storage.fake import FakeStorage
 from jeroboam.store import Store
 from tests import builders
 from tests.api.server import serving
@@ -113,7 +114,9 @@ async def running(folder: pathlib.Path, database: pathlib.Path):
         tasks.start("session", dispatcher.serve(server_end))
         return agent_end
 
-    start_agent(context, runtime=runtime, journal_file=folder / "agent.db", open_session=open_session)
+    start_agent(
+        context, runtime=runtime, storage=FakeStorage(), journal_file=folder / "agent.db", open_session=open_session
+    )
     start_conductor(context, parts)
     api = ApiParts(
         store=store,

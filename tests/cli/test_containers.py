@@ -178,6 +178,14 @@ async def test_a_command_with_input(cli, service):
     assert await asyncio.wait_for(command.wait(), 30) == 7
 
 
+@pytest.mark.parametrize("content", [b"all of it\n" * 20_000, b""])
+async def test_a_command_ends_with_its_input(cli, content):
+    await cli("run --name box busybox")
+    command = await type_at(cli, "exec", "-i", "box", "cat")
+    out, err = await asyncio.wait_for(command.communicate(content), 30)
+    assert (command.returncode, err, out == content) == (0, b"", True)
+
+
 async def test_a_command_with_input_that_is_broken_off(cli, service):
     uuid, _ = (await cli("run --name box busybox")).split()
     command = await type_at(cli, "exec", "-i", "box", "flood", "10")

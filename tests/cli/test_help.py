@@ -19,6 +19,8 @@ from jeroboam.cli.terminal import fail, show_line, show_table
 GOLDEN = pathlib.Path(__file__).parent / "help"
 COLUMNS = 80
 
+START = "start one with: jeroboam up (or name its folder: --state DIR)"
+
 
 def walk(command, words=()):
     """Every command and group with the words that lead to it."""
@@ -77,7 +79,7 @@ def test_a_wrong_call_is_told_on_stderr_and_nothing_is_broken_over_lines(tmp_pat
     assert str(path) in done.stderr
     done = invoke("status", "--state", str(path))
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == f"jeroboam: there is no installation in {path}; name its folder: --state DIR\n"
+    assert done.stderr == f"jeroboam: there is no installation in {path}; {START}\n"
     done = invoke("clutser", "list")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "No such command 'clutser'" in done.stderr

@@ -24,6 +24,8 @@ default_provider = fake
 runtime = fake
 """
 
+START = "start one with: jeroboam up (or name its folder: --state DIR)"
+
 
 async def run(state: pathlib.Path, line: str, **environment: str) -> Done:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
@@ -85,7 +87,7 @@ async def test_without_an_installation_and_without_os_variables_a_line_says_so(t
 
 async def test_what_needs_the_installation_names_the_option_for_its_folder(tmp_path):
     done = await run(tmp_path, "status")
-    assert done.err == f"jeroboam: there is no installation in {tmp_path}; name its folder: --state DIR\n"
+    assert done.err == f"jeroboam: there is no installation in {tmp_path}; {START}\n"
 
 
 async def test_another_cloud_that_is_down_is_not_for_us_to_start(tmp_path):

@@ -9,7 +9,7 @@ import uuid as uuids
 import aiodocker
 import pytest
 
-from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy, RuntimeState
+from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy, RuntimeState, Ulimit
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.runtimes.base import (
     CommandTimedOut,
@@ -258,7 +258,6 @@ async def test_privileged_is_run_or_refused_for_good(run):
 
 async def test_what_this_runtime_cannot_give_is_refused(runtime, uuid):
     for spec in (
-        ContainerSpec(image="busybox", mounts=({"type": "volume", "source": "x", "destination": "/x"},)),
         ContainerSpec(image="busybox", nets=({"network": "x"},)),
         ContainerSpec(image="jeroboam/nosuch:1"),
         ContainerSpec(image="busybox", cpu=10_000.0),
@@ -333,3 +332,50 @@ async def test_what_does_not_run_as_it_should_can_be_ended(runtime, run, uuid, w
     await (runtime.stop(uuid, 1) if end == "stop" else runtime.kill(uuid, "SIGKILL"))
     assert (await ended(runtime, uuid)).state is RuntimeState.EXITED
     assert isinstance(await runtime.logs(uuid, stdout=True, stderr=True, timestamps=False, tail=None, since=None), str)
+
+
+async def test_the_process_is_as_asked_for(runtime, run):
+    state = await run(
+        "sleep",
+        "600",
+        user="1000:100",
+        ulimits={"nofile": Ulimit(soft=128, hard=256)},
+        read_only=True,
+        tmpfs={"/run": 1},
+        cap_drop=("ALL",),
+        sysctls={"net.ipv4.ip_local_port_range": "20000 30000"},
+    )
+    script = (
+        "id -u; id -g; grep 'open files' /proc/1/limits; grep CapEff /proc/self/status; touch /x 2>&1; "
+        "dd if=/dev/zero of=/run/big bs=1M count=2 2>&1 | grep -c 'No space'; "
+        "cat /proc/sys/net/ipv4/ip_local_port_range"
+    )
+    lines = (await runtime.execute(state.uuid, ["sh", "-c", script], limit=5)).output.split("\n")
+    assert lines[:2] == ["1000", "100"]
+    assert lines[2].split()[3:5] == ["128", "256"]
+    assert lines[3].split() == ["CapEff:", "0" * 16]
+    assert "Read-only file system" in lines[4]
+    assert lines[5] == "1"
+    assert lines[6].split() == ["20000", "30000"]
+
+
+async def test_raw_sockets_only_where_they_were_asked_for(runtime, run):
+    bit = 1 << 13
+    for added, has_it in (((), False), (("NET_RAW",), True)):
+        state = await run("sleep", "600", cap_add=added)
+        text = (await runtime.execute(state.uuid, ["grep", "CapEff", "/proc/self/status"], limit=5)).output
+        assert bool(int(text.split()[1], 16) & bit) is has_it
+        await runtime.remove(state.uuid, force=True)
+
+
+async def test_dedicated_cores_are_a_containers_own_and_no_other_ones(busybox, uuid):
+    async with docker_runtime(options=RuntimeOptions(dedicated_cpus=(0,))) as pinning:
+        for cpuset in ((0,), ()):
+            spec = ContainerSpec(image="busybox", command=("sleep", "600"))
+            state = await pinning.create(uuid, "a", spec, project="p", cpuset=cpuset)
+            await pinning.start(state.uuid)
+            text = (await pinning.execute(uuid, ["grep", "Cpus_allowed_list", "/proc/self/status"], limit=5)).output
+            allowed = text.split()[1]
+            assert allowed == "0" if cpuset else allowed.startswith("1")
+            await pinning.remove(uuid, force=True)
+        assert (await pinning.facts()).enable_cpu_pinning

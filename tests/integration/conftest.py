@@ -20,6 +20,7 @@ from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.ids import RandomIds
 from jeroboam.protocol.memory import session_pair
 from jeroboam.runtimes.docker.runtime import DockerRuntime
+from jeroboam.storage.local import LocalStorage
 from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
 from tests import builders
@@ -41,6 +42,7 @@ class House:
         self.host_id = ""
         self.engine_url: str | None = None
         self._folder = folder
+        self.storage = LocalStorage(folder / "volumes")
         self._tasks: list[asyncio.Task[None]] = []
         self._agent: asyncio.Task[None] | None = None
 
@@ -62,6 +64,7 @@ class House:
             await runtime.remove(seen.uuid, force=True)
         await runtime.tidy()
         await runtime.close()
+        await self.storage.release()
         await self.store.close()
 
     async def start_agent(self) -> None:
@@ -78,7 +81,12 @@ class House:
         runtime = DockerRuntime(installation=self.installation, url=self.engine_url)
         journal = Journal(self._folder / "agent.db")
         agent = Agent(
-            runtime=runtime, journal=journal, clock=self.clock, hostname="h1", open_session=self._open_session
+            storage=self.storage,
+            runtime=runtime,
+            journal=journal,
+            clock=self.clock,
+            hostname="h1",
+            open_session=self._open_session,
         )
         try:
             await agent.run()
@@ -125,6 +133,15 @@ class House:
                         return
                 await anext(self.changes)
 
+    async def look_until(self, read, wanted) -> None:
+        """Wait until what is read in a transaction is as wanted."""
+        async with asyncio.timeout(SECONDS):
+            while True:
+                async with self.store.read() as tx:
+                    if wanted(await read(tx)):
+                        return
+                await anext(self.changes)
+
     async def until(self, uuid: str, wanted, seconds: float = SECONDS) -> Container | None:
         """The container once it is as wanted; looked at whenever the agent has said something."""
         container = await self.get(uuid)
@@ -160,6 +177,10 @@ class _Telling(DispatchRecords):
         known = await super().report(host_id, report)
         self._house.bus.publish("changed", report.uuid)
         return known
+
+    async def report_volume(self, host_id, report):
+        await super().report_volume(host_id, report)
+        self._house.bus.publish("changed", report.uuid)
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jeroboam.domain.containers import ContainerSpec
-from jeroboam.domain.hosts import Host
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.scheduler.placement import (
     CandidateHost,
+    Placement,
     PlacementRefusal,
     PlacementRequest,
     PlacementRules,
@@ -31,12 +31,12 @@ def candidate(name: str, *, memory: int = 8192, use: int = 0, **changes) -> Cand
     return CandidateHost(host=replace(host, facts=facts, **changes), use=ContainerUse(containers=1, memory=use))
 
 
-def one(want: PlacementRequest, *candidates: CandidateHost) -> Host | PlacementRefusal:
+def one(want: PlacementRequest, *candidates: CandidateHost) -> Placement | PlacementRefusal:
     return place_containers([want], candidates, RULES)[want.uuid]
 
 
 def test_the_least_used_host_takes_it():
-    assert one(want(), candidate("busy", use=4096), candidate("idle")).hostname == "idle"
+    assert one(want(), candidate("busy", use=4096), candidate("idle")).host.hostname == "idle"
 
 
 def test_a_host_with_fewer_cores_than_asked_for_takes_it_not():
@@ -46,13 +46,13 @@ def test_a_host_with_fewer_cores_than_asked_for_takes_it_not():
         text="There are not enough hosts available. 1 host: has fewer cores", temporary=False
     )
     large = replace(small.host, hostname="large", facts=replace(small.host.facts, cpus=8))
-    assert one(want(cpu=4.5), small, CandidateHost(host=large)).hostname == "large"
+    assert one(want(cpu=4.5), small, CandidateHost(host=large)).host.hostname == "large"
 
 
 def test_a_batch_spreads_because_each_counts_for_the_next():
     wants = [want(memory=1024) for _ in range(4)]
     placed = place_containers(wants, [candidate("a"), candidate("b")], RULES)
-    assert sorted(host.hostname for host in placed.values()) == ["a", "a", "b", "b"]
+    assert sorted(placement.host.hostname for placement in placed.values()) == ["a", "a", "b", "b"]
 
 
 def test_a_refusal_counts_its_reasons():
@@ -77,8 +77,8 @@ def test_only_hosts_that_may_come_back_make_it_temporary():
 def test_zone_host_runtime_label_and_disk_are_kept():
     ssd = candidate("ssd", labels={"disk": "ssd"})
     plain = candidate("plain")
-    assert one(want(hints={"label:disk": "ssd"}), plain, ssd).hostname == "ssd"
-    assert one(want(host="plain"), plain, ssd).hostname == "plain"
+    assert one(want(hints={"label:disk": "ssd"}), plain, ssd).host.hostname == "ssd"
+    assert one(want(host="plain"), plain, ssd).host.hostname == "plain"
     assert "another availability zone" in one(want(availability_zone="z2"), plain).text
     assert "no runtime kata" in one(want(runtime="kata"), plain).text
     assert "cannot limit disk" in one(want(disk=5), plain).text
@@ -93,3 +93,29 @@ def test_no_host_is_ever_fuller_than_its_ratio(memories, hosts):
     for each in candidates:
         taken = sum(w.spec.memory for w in wants if placed[w.uuid] == each.host)
         assert taken <= each.host.facts.mem_total * RULES.memory_ratio
+
+
+def pinning(name: str, *cpus: int) -> CandidateHost:
+    made = candidate(name)
+    facts = replace(made.host.facts, cpus=4, dedicated_cpus=cpus)
+    return replace(made, host=replace(made.host, facts=facts))
+
+
+def test_dedicated_cores_are_given_once():
+    wants = [want(cpu=cpu, cpu_policy="dedicated") for cpu in (2.0, 1.0, 1.0)]
+    placed = place_containers(wants, [pinning("a", 1, 2, 3)], RULES)
+    first, second, third = (placed[each.uuid] for each in wants)
+    assert (first.cpuset, second.cpuset) == ((1, 2), (3,))
+    assert "1 host: not enough dedicated cores are free" in third.text
+
+
+def test_cores_that_others_have_are_not_given():
+    host = replace(pinning("a", 1, 2), pinned_cpus=frozenset({1}))
+    assert one(want(cpu=1.0, cpu_policy="dedicated"), host).cpuset == (2,)
+
+
+def test_containers_that_share_cores_have_no_dedicated_ones():
+    host = pinning("a", 2, 3)
+    assert one(want(cpu=2.0), host).cpuset == ()
+    assert "has fewer cores" in one(want(cpu=3.0), host).text
+    assert "has fewer dedicated cores" in one(want(cpu=3.0, cpu_policy="dedicated"), host).text

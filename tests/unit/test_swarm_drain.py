@@ -137,6 +137,15 @@ async def test_tasks_that_no_drain_brings_to_run_are_not_waited_for(drain, other
     assert not any("sick" in clause or "big" in clause for clauses in progress.waits for clause in clauses)
 
 
+async def test_a_replacement_that_fails_is_not_waited_for(drain):
+    next_one = task("next", "ready", "ready")
+    rejected = task("new", "rejected", "shutdown", error="No such image: busybox")
+    manager = Manager([OLD_RUNS], [OLD_ENDED, NEW_STARTS], [OLD_ENDED, rejected, next_one])
+    progress = await drain(manager)
+    assert progress.waits == [("task new (busybox, starting) has not started yet",), ()]
+    assert progress.notes == []
+
+
 async def test_a_task_that_does_not_end_goes_down_with_the_node_and_is_noted(drain):
     progress = await drain(Manager([OLD_RUNS], [OLD_ENDS, NEW_WAITS]))
     assert progress.notes == ["Node w1 is taken down after 30 seconds with tasks on it: old (busybox, running)."]

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from jeroboam.agent import supervisor
-from jeroboam.agent.executor import DueOp, find_due_op
+from jeroboam.agent.due_ops import DueOp, find_due_op
 from jeroboam.agent.image_pulls import ImagePulls
 from jeroboam.agent.journal import Journal
 from jeroboam.agent.probes import ProbeMonitor
@@ -19,7 +19,7 @@ from jeroboam.domain.capsules import FINAL_PHASES, CapsuleObserved, CapsulePhase
 from jeroboam.domain.containers import ContainerSpec, Op, OpKind, RuntimeState
 from jeroboam.domain.errors import Permanent
 from jeroboam.kit.clock import Clock
-from jeroboam.protocol import CapsuleAssignment
+from jeroboam.protocol.capsules import CapsuleAssignment
 from jeroboam.runtimes.base import ContainerGone, Runtime, SandboxState, SupportsSandboxes
 
 Tell = Callable[[str, CapsuleObserved], Awaitable[None]]

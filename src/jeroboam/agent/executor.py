@@ -7,15 +7,17 @@ Neighbour: `worker`, which calls this module for each container, one call at a t
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
+from jeroboam.agent.due_ops import DueOp, find_due_op
 from jeroboam.agent.image_pulls import ImagePulls
 from jeroboam.agent.journal import Journal, JournalEntry
-from jeroboam.domain.containers import ContainerObserved, Op, OpKind, RuntimeState
+from jeroboam.agent.volumes import HostVolumes
+from jeroboam.domain.containers import RESTARTING, ContainerObserved, Op, OpKind, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import Clock
-from jeroboam.protocol import AnyAssignment, Assignment
+from jeroboam.protocol import Assignment
 from jeroboam.runtimes.base import (
     ContainerGone,
     ContainerState,
@@ -31,24 +33,6 @@ _ENDED = frozenset({RuntimeState.EXITED, RuntimeState.DEAD})
 _STARTING = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT})
 # Steps that can be interrupted at any moment and leave no half-made object.
 _INTERRUPTIBLE = frozenset({"image_pulling", "container_stopping"})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DueOp:
-    """The next op. `skips_earlier`: the earlier ops need not be done any more."""
-
-    op: Op
-    skips_earlier: bool = False
-
-
-def find_due_op(assignment: AnyAssignment, ended_seq: int) -> DueOp | None:
-    """Return the next op, or None: the oldest op that has not ended, or a delete, which replaces the others."""
-    last_seq = max(assignment.done, ended_seq)
-    pending_ops = [op for op in assignment.ops if op.seq > last_seq]
-    deletes = [op for op in pending_ops if op.kind is OpKind.DELETE]
-    if deletes:
-        return DueOp(op=deletes[-1], skips_earlier=deletes[-1] is not pending_ops[0])
-    return DueOp(op=pending_ops[0]) if pending_ops else None
 
 
 def merge_state(state: ContainerState | None, last: ContainerObserved) -> ContainerObserved:
@@ -79,8 +63,18 @@ def _lacks_files(state: ContainerState, assignment: Assignment) -> bool:
 class OpExecutor:
     """Carries ops out. `tell` receives reports, and drops a report that repeats the last one."""
 
-    def __init__(self, *, runtime: Runtime, journal: Journal, pulls: ImagePulls, clock: Clock, tell: Tell) -> None:
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        journal: Journal,
+        pulls: ImagePulls,
+        volumes: HostVolumes,
+        clock: Clock,
+        tell: Tell,
+    ) -> None:
         self._runtime = runtime
+        self._volumes = volumes
         self._pulls = pulls
         self._journal = journal
         self._clock = clock
@@ -124,8 +118,7 @@ class OpExecutor:
     async def report_wait(self, assignment: Assignment, op: Op, reason: str) -> None:
         """Report why the op has to be retried."""
         self._reasons[assignment.uuid] = (op.seq, reason)
-        last = self._journal.entry(assignment.uuid).observed
-        step = self._steps.get(assignment.uuid)
+        last, step = self._journal.entry(assignment.uuid).observed, self._steps.get(assignment.uuid)
         await self._report(assignment.uuid, replace(last, step=step, error=reason, error_seq=op.seq, failed_op=None))
 
     async def give_up(self, assignment: Assignment, op: Op) -> None:
@@ -143,7 +136,7 @@ class OpExecutor:
         """Report the container if it has changed; remove an ended container with auto-remove."""
         uuid = assignment.uuid
         last = self._journal.entry(uuid).observed
-        state = await self._find(uuid)
+        state = await self._restore(assignment, last, await self._find(uuid))
         now = replace(merge_state(state, last), seq=max(last.seq, assignment.done), step=None)
         if state is None and now.seq == 0:
             return
@@ -157,6 +150,18 @@ class OpExecutor:
             now = merge_state(None, now)
             self._journal.record_observed(uuid, now)
         await self._report(uuid, now)
+
+    async def _restore(
+        self, assignment: Assignment, last: ContainerObserved, state: ContainerState | None
+    ) -> ContainerState | None:
+        """Provide the container's volumes after a restart of the machine, where the runtime could not start it."""
+        if self._volumes.are_ready(assignment.spec):
+            return state
+        await self._volumes.provide(assignment.spec)
+        policy = assignment.spec.restart_policy
+        is_lost = last.state is RuntimeState.RUNNING and state is not None and state.state is RuntimeState.EXITED
+        is_started = is_lost and policy is not None and policy.name in RESTARTING
+        return await self._runtime.start(assignment.uuid) if is_started else state
 
     def forget(self, uuid: str) -> None:
         """Forget the container: it is not assigned any more."""
@@ -181,11 +186,21 @@ class OpExecutor:
 
     async def _make(self, assignment: Assignment, op: Op) -> ContainerState:
         """Pull the image and create the container."""
-        spec = assignment.spec
         await self._step(assignment, "image_pulling")
         await self._pull(assignment, op)
         await self._step(assignment, "container_creating")
-        return await self._runtime.create(assignment.uuid, assignment.name, spec, project=assignment.project_id)
+        return await self._create(assignment)
+
+    async def _create(self, assignment: Assignment) -> ContainerState:
+        volumes = await self._volumes.provide(assignment.spec)
+        return await self._runtime.create(
+            assignment.uuid,
+            assignment.name,
+            assignment.spec,
+            project=assignment.project_id,
+            volumes=volumes,
+            cpuset=assignment.cpuset,
+        )
 
     async def _pull(self, assignment: Assignment, op: Op) -> None:
         await self._pulls.pull(
@@ -194,6 +209,7 @@ class OpExecutor:
 
     async def _have(self, assignment: Assignment, due_op: DueOp) -> ContainerState:
         """Return the container; create it if it was never created or was removed from outside."""
+        await self._volumes.provide(assignment.spec)
         try:
             return await self._runtime.inspect(assignment.uuid)
         except ContainerGone:
@@ -231,7 +247,7 @@ class OpExecutor:
             await self._pull(assignment, due_op.op)
             await self._step(assignment, "container_rebuilding")
             await self._runtime.remove(uuid, force=True)
-            state = await self._runtime.create(uuid, assignment.name, assignment.spec, project=assignment.project_id)
+            state = await self._create(assignment)
         if due_op.op.params.get("run") and state.started_at is None:
             await self._step(assignment, "container_starting")
             state = await self._runtime.start(uuid)

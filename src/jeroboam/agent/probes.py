@@ -17,7 +17,7 @@ from jeroboam.domain.capsules import CapsuleObserved, MemberSpec, Probe
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import Clock, DeadlineExceeded, run_within
 from jeroboam.kit.tasks import Tasks
-from jeroboam.protocol import CapsuleAssignment
+from jeroboam.protocol.capsules import CapsuleAssignment
 from jeroboam.runtimes.base import CommandTimedOut, Runtime, SupportsExec
 
 log = structlog.get_logger(__name__)

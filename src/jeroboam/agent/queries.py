@@ -18,7 +18,6 @@ from jeroboam.protocol import (
     LiveResponse,
     LogsAnswer,
     LogsRequest,
-    Message,
     ResizeAnswer,
     ResizeRequest,
     SearchImagesAnswer,
@@ -30,6 +29,7 @@ from jeroboam.protocol import (
     TopAnswer,
     TopRequest,
 )
+from jeroboam.protocol.message import Message
 from jeroboam.runtimes.base import (
     CommandTimedOut,
     ContainerGone,

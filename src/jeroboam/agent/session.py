@@ -14,14 +14,13 @@ from dataclasses import replace
 import structlog
 
 from jeroboam.agent import queries
-from jeroboam.agent.capsules import CapsuleExecutor
-from jeroboam.agent.executor import OpExecutor
+from jeroboam.agent.executors import build_executors, find_project
 from jeroboam.agent.image_access import ImageAccess
 from jeroboam.agent.image_prune import ImagePruner
-from jeroboam.agent.image_pulls import ImagePulls
 from jeroboam.agent.images import ImageWorker
 from jeroboam.agent.journal import Journal
 from jeroboam.agent.streams import serve_stream
+from jeroboam.agent.volumes import HostVolumes
 from jeroboam.agent.worker import LONGEST_PAUSE, WorkerPool, pause_after
 from jeroboam.domain.capsules import CapsuleObserved
 from jeroboam.domain.containers import ContainerObserved, RuntimeState
@@ -35,8 +34,6 @@ from jeroboam.protocol import (
     AnyAssignment,
     Assignment,
     Assignments,
-    CapsuleAssignment,
-    CapsuleReport,
     ContainerForgotten,
     ContainerReport,
     FromAgent,
@@ -56,8 +53,11 @@ from jeroboam.protocol import (
     ToAgent,
 )
 from jeroboam.protocol.agent_streams import AgentStreams
+from jeroboam.protocol.capsules import CapsuleAssignment, CapsuleReport
 from jeroboam.protocol.codec import UnencodableMessage
+from jeroboam.protocol.volumes import VolumeWish
 from jeroboam.runtimes.base import Runtime, SupportsCleanup, SupportsSandboxes
+from jeroboam.storage.base import Storage
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +78,7 @@ class Agent:
         self,
         *,
         runtime: Runtime,
+        storage: Storage | None = None,
         journal: Journal,
         clock: Clock,
         hostname: str,
@@ -110,12 +111,12 @@ class Agent:
         self._access = ImageAccess(runtime=runtime, journal=journal)
         self._pruner = ImagePruner(runtime=runtime, journal=journal, clock=clock, days=image_days)
         self._images = ImageWorker(runtime=runtime, access=self._access, clock=clock, send=self._send)
-        pulls = ImagePulls(access=self._access, journal=journal, clock=clock)
-        self._executor = OpExecutor(runtime=runtime, journal=journal, pulls=pulls, clock=clock, tell=self._tell)
-        self._capsule_executor = CapsuleExecutor(
+        self._volumes = HostVolumes(storage=storage, clock=clock, send=self._send)
+        self._executor, self._capsule_executor = build_executors(
             runtime=runtime,
             journal=journal,
-            pulls=pulls,
+            access=self._access,
+            volumes=self._volumes,
             clock=clock,
             tell=self._tell,
             look=self._look_at_capsule,
@@ -151,6 +152,7 @@ class Agent:
             await self._capsule_workers.close()
             await self._capsule_executor.close()
             await self._images.close()
+            await self._volumes.close()
 
     async def _run_forever(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run the work again after each end. A bug in the work is logged and ends no task."""
@@ -210,12 +212,14 @@ class Agent:
                 self._release(message.uuid)
             case ImageWish():
                 self._images.take(message)
+            case VolumeWish():
+                self._volumes.take(message)
             case LiveRequest():
                 self._tasks.start(f"request {message.id}", self._answer(message))
 
     def _open_stream(self, message: StreamOpen, streams: AgentStreams) -> None:
         """Serve the stream, unless its project has so many on this host that others would get none."""
-        project = self._find_project(message.container)
+        project = find_project(message.container, self._assignments, self._capsules.values())
         if self._stream_counts[project] >= MAX_PROJECT_STREAMS:
             streams.refuse(message, f"the project has {MAX_PROJECT_STREAMS} sessions on this host already")
             return
@@ -226,16 +230,6 @@ class Agent:
         work = serve_stream(self._runtime, streams, stream, message, self._commands)
         task = self._tasks.start(f"stream {stream.number}", work)
         task.add_done_callback(lambda _: self._stream_counts.subtract((project,)))
-
-    def _find_project(self, container: str) -> str:
-        """Return the project of a container or of a container of a capsule; empty for one that is not assigned."""
-        assignment = self._assignments.get(container)
-        if assignment is not None:
-            return assignment.project_id
-        for capsule in self._capsules.values():
-            if any(member.uuid == container for member in capsule.spec.members):
-                return capsule.project_id
-        return ""
 
     def _take_assignment(self, assignment: AnyAssignment) -> None:
         if (self._assignments.get(assignment.uuid) or self._capsules.get(assignment.uuid)) == assignment:

@@ -12,13 +12,14 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from jeroboam.agent.executor import DueOp
+from jeroboam.agent.due_ops import DueOp
 from jeroboam.domain.containers import Op, OpKind
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.attempts import RetryPolicy, seconds_left
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
-from jeroboam.protocol import Assignment, CapsuleAssignment
+from jeroboam.protocol import Assignment
+from jeroboam.protocol.capsules import CapsuleAssignment
 
 log = structlog.get_logger(__name__)
 

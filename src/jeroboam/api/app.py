@@ -41,6 +41,7 @@ from jeroboam.api.sockets import refuse_socket, serve_socket
 from jeroboam.api.streams import Upload, respond_in_pieces
 from jeroboam.api.turns import RequestSlots
 from jeroboam.api.versions import MalformedVersion, UnsupportedVersion, negotiate, version_headers
+from jeroboam.api.volume.family import VolumeFamily
 from jeroboam.domain.caller import NOBODY, Caller
 from jeroboam.domain.errors import Refused, TooManyRequests
 
@@ -66,7 +67,8 @@ def create_app(parts: ApiParts, families: Sequence[Family] | None = None) -> ASG
     meter = RequestMetrics(registry)
     if families is None:
         views = (HeatViews(),) if parts.options.heat_views else ()
-        families = (ContainerInfraFamily(), ContainerFamily(), *views)
+        volumes = (VolumeFamily(),) if parts.options.volume_bounds.is_offered else ()
+        families = (ContainerInfraFamily(), ContainerFamily(), *volumes, *views)
     turns = RequestSlots(parts.options.parallel_requests)
     mounts = {family.prefix: _Mount(family, parts, turns) for family in families}
 
@@ -266,7 +268,8 @@ class _Mount:
         """
         if caller.access_rules is None:
             return True
-        plain = "/".join(["", "v1", *segments])
+        versioned_segments = segments if segments[:1] == ["v3"] else ["v1", *segments]
+        plain = "/".join(["", *versioned_segments])
         paths = (plain, f"/{self._family.prefix}{plain}")
         return any(rule.permits(self._family.service_types, method, paths) for rule in caller.access_rules)
 

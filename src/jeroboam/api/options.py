@@ -23,6 +23,20 @@ class ContainerBounds:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class VolumeBounds:
+    """What volumes may ask for. -1 is no limit."""
+
+    is_offered: bool
+    """Whether there is storage for volumes at all."""
+    maximum_size: int
+    """GiB of one volume."""
+    max_volumes: int
+    """Volumes of a project."""
+    max_gigabytes: int
+    """GiB of them together."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ApiOptions:
     """Limits and defaults of all families."""
 
@@ -52,6 +66,7 @@ class ApiOptions:
     container_bounds: ContainerBounds
     container_quota: Mapping[str, int]
     """Of each project: `containers`, `memory`, `cpu`, `disk`; -1 is no limit."""
+    volume_bounds: VolumeBounds
     create_seconds: float
     """Seconds for the creation or the rebuild of a container, including the pull of its image."""
     op_seconds: float

@@ -9,18 +9,21 @@ from jeroboam.agent.session import Agent
 from jeroboam.bootstrap.context import ProcessContext
 from jeroboam.protocol import AgentConnection
 from jeroboam.runtimes.base import Runtime
+from jeroboam.storage.base import Storage
 
 
 def start_agent(
     context: ProcessContext,
     *,
     runtime: Runtime,
+    storage: Storage | None,
     journal_file: Path,
     open_session: Callable[[], Awaitable[AgentConnection]],
 ) -> None:
     """Start the agent. Raises `ValueError` for a journal that cannot be used."""
     agent = Agent(
         runtime=runtime,
+        storage=storage,
         journal=_open_journal(journal_file),
         clock=context.clock,
         hostname=context.settings.host,

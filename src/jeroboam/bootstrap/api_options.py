@@ -1,6 +1,6 @@
 """Converts the operator's settings into the API's options. Neighbour: `api`."""
 
-from jeroboam.api.options import ApiOptions, ContainerBounds
+from jeroboam.api.options import ApiOptions, ContainerBounds, VolumeBounds
 from jeroboam.settings import Settings
 
 
@@ -34,6 +34,12 @@ def build_api_options(settings: Settings, *, auth_uri: str) -> ApiOptions:
             "cpu": containers.max_cpu,
             "disk": containers.max_disk,
         },
+        volume_bounds=VolumeBounds(
+            is_offered=settings.volumes.driver != "none",
+            maximum_size=settings.volumes.maximum_size,
+            max_volumes=settings.volumes.max_volumes,
+            max_gigabytes=settings.volumes.max_gigabytes,
+        ),
         create_seconds=containers.create_seconds,
         op_seconds=containers.action_seconds,
         runtime=containers.runtime,

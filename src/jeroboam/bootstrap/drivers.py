@@ -3,6 +3,7 @@
 Each loader returns a class that names its contract as a base, so that the type checker compares both.
 """
 
+import os
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import cast
@@ -12,6 +13,7 @@ from jeroboam.kit.clock import Clock
 from jeroboam.providers.base import Provider, ProviderSettings
 from jeroboam.runtimes.base import Runtime, RuntimeOptions, RuntimeSettings
 from jeroboam.settings import Settings, parse_networks
+from jeroboam.storage.base import Storage, StorageSettings
 
 
 def load_provider(name: str) -> type[Provider]:
@@ -27,6 +29,11 @@ def load_coe(name: str) -> type[Coe]:
 def load_runtime(name: str) -> type[Runtime]:
     """Return the runtime of that name. Raises `ValueError` that lists those that exist."""
     return cast("type[Runtime]", _load("runtimes", name, Runtime))
+
+
+def load_storage(name: str) -> type[Storage]:
+    """Return the storage of that name. Raises `ValueError` that lists those that exist."""
+    return cast("type[Storage]", _load("storage", name, Storage))
 
 
 def _load(family: str, name: str, contract: object) -> object:
@@ -61,9 +68,22 @@ def make_coes(settings: Settings, clock: Clock) -> dict[str, Coe]:
     return {name: load_coe(name).from_settings(CoeSettings(clock=clock)) for name in settings.clusters.coes}
 
 
+def make_storage(settings: Settings) -> Storage | None:
+    """Return the storage for volumes of this host, or None where the operator wants none."""
+    if settings.volumes.driver == "none":
+        return None
+    return load_storage(settings.volumes.driver).from_settings(StorageSettings(folder=settings.state / "volumes"))
+
+
 def make_runtime(settings: Settings, installation: str) -> Runtime:
     """Return the runtime of this host, with the operator's settings."""
     options = settings.containers
+    dedicated_cpus = tuple(sorted(set(options.dedicated_cpus)))
+    cores = os.cpu_count() or 1
+    if not set(dedicated_cpus) < set(range(cores)):
+        numbers = ", ".join(map(str, dedicated_cpus))
+        last = f"this machine has 0 to {cores - 1}, and one has to be shared"
+        raise ValueError(f"[containers] dedicated_cpus: {numbers} cannot be: {last}")
     return load_runtime(options.runtime).from_settings(
         RuntimeSettings(
             installation=installation,
@@ -72,6 +92,7 @@ def make_runtime(settings: Settings, installation: str) -> Runtime:
                 max_processes=options.max_processes,
                 log_mib=options.log_mib,
                 log_files=options.log_files,
+                dedicated_cpus=dedicated_cpus,
                 registry_networks=tuple(parse_networks(options.registry_networks, "[containers] registry_networks")),
             ),
         )

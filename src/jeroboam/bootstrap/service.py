@@ -127,7 +127,8 @@ class SingleProcess:
             stack.push_async_callback(self._store.close)
             stack.push_async_callback(keystone.stop)
             await asyncio.gather(self._wait_for_keystone(show_step), self._open_store(show_step))
-            await keystone.register(api_url, heat_views=settings.api.heat_views)
+            has_volumes = settings.volumes.driver != "none"
+            await keystone.register(api_url, heat_views=settings.api.heat_views, has_volumes=has_volumes)
             addresses = ListenAddresses(api=api_url, keystone=keystone.url)
             tokens = KeystoneTokens(
                 auth_url=keystone.url,
@@ -199,6 +200,7 @@ class SingleProcess:
         start_agent(
             self._context,
             runtime=self._runtime,
+            storage=drivers.make_storage(self._settings),
             journal_file=self._folder.path / "agent.db",
             open_session=lambda: self._open_session(dispatcher),
         )

@@ -133,7 +133,8 @@ class StateFolder:
     def check_exists(self) -> None:
         """Raise `ValueError` if no installation was ever started here."""
         if not self.exists:
-            raise ValueError(f"there is no installation in {self.path}; name its folder: --state DIR")
+            text = "start one with: jeroboam up (or name its folder: --state DIR)"
+            raise ValueError(f"there is no installation in {self.path}; {text}")
 
     def installation(self) -> str:
         """Return the installation's uuid, which distinguishes its objects from those of others; created once."""

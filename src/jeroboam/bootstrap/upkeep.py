@@ -5,13 +5,15 @@ Engine. Rows in a PostgreSQL of the operator's stay there. Neighbours: `cli`; `s
 """
 
 import asyncio
+import contextlib
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from jeroboam.bootstrap import drivers
 from jeroboam.bootstrap.database import open_store
 from jeroboam.bootstrap.state import StateFolder
+from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.words import format_count
@@ -105,34 +107,45 @@ async def remove(
     """Remove all objects of the installation, then its state.
 
     `show_removed` receives the kind, the uuid and the name of each object as soon as it is gone. The caller holds the
-    folder's lock, so no object is created meanwhile. Raises `DriverError` if the Engine does not answer. The state is
-    kept then, so that the command can be repeated.
+    folder's lock, so no object is created meanwhile. What cannot be removed keeps the others not from it. Raises
+    `DriverError` if the Engine does not answer, or in the end for what is left. The state is kept then, so that the
+    command can be repeated.
     """
     names = await _read_names(settings)
     clusters: list[str] = []
     containers: list[str] = []
+    faults: list[DriverError] = []
     for provider in drivers.make_providers(settings, folder.installation(), SystemClock()).values():
         try:
             for uuid in await provider.list_owned():
-                await provider.destroy(uuid)
-                clusters.append(uuid)
-                show_removed("cluster", uuid, names.clusters.get(uuid, ""))
+                with _note_fault(faults):
+                    await provider.destroy(uuid)
+                    clusters.append(uuid)
+                    show_removed("cluster", uuid, names.clusters.get(uuid, ""))
         finally:
             await provider.close()
     runtime = drivers.make_runtime(settings, folder.installation())
     try:
         for container in await runtime.list_owned():
-            await runtime.remove(container.uuid, force=True)
-            containers.append(container.uuid)
-            show_removed("container", container.uuid, names.containers.get(container.uuid, ""))
+            with _note_fault(faults):
+                await runtime.remove(container.uuid, force=True)
+                containers.append(container.uuid)
+                show_removed("container", container.uuid, names.containers.get(container.uuid, ""))
         if isinstance(runtime, SupportsSandboxes):
             for sandbox in await runtime.list_sandboxes():
-                await runtime.remove_sandbox(sandbox.uuid)
-                containers.append(sandbox.uuid)
-                show_removed("capsule", sandbox.uuid, names.containers.get(sandbox.uuid, ""))
+                with _note_fault(faults):
+                    await runtime.remove_sandbox(sandbox.uuid)
+                    containers.append(sandbox.uuid)
+                    show_removed("capsule", sandbox.uuid, names.containers.get(sandbox.uuid, ""))
+        if faults:
+            left = format_count(len(faults), "object")
+            raise Temporary(f"{faults[0].reason}; {left} could not be removed: run it again")
         if isinstance(runtime, SupportsCleanup):
             # Shared objects of the removed containers are removed too.
             await runtime.tidy()
+        storage = drivers.make_storage(settings)
+        if storage is not None:
+            await storage.release()
     finally:
         if isinstance(runtime, SupportsClose):
             await runtime.close()
@@ -142,6 +155,14 @@ async def remove(
         containers={uuid: names.containers.get(uuid, "") for uuid in containers},
         known_clusters=names.clusters.keys() | set(clusters),
     )
+
+
+@contextlib.contextmanager
+def _note_fault(faults: list[DriverError]) -> Iterator[None]:
+    try:
+        yield
+    except DriverError as error:
+        faults.append(error)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -61,7 +61,7 @@ def _raw_terminal() -> Iterator[None]:
 
 
 async def _send_input(terminal: Terminal) -> None:
-    """Send what comes in until it ends. The command cannot be told of the end: the published sessions have no word."""
+    """Send what comes in, and its end."""
     loop, pieces = asyncio.get_running_loop(), asyncio.Queue[bytes]()
 
     def read() -> None:
@@ -75,6 +75,7 @@ async def _send_input(terminal: Terminal) -> None:
     threading.Thread(target=read, daemon=True, name="input").start()
     while data := await pieces.get():
         await terminal.send(data)
+    await terminal.end()
 
 
 async def _send_sizes(zun: ContainerClient, ident: str, terminal: Terminal) -> None:

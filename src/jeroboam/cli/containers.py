@@ -152,6 +152,10 @@ def _format_run(wish: dict[str, Any]) -> list[str]:
 
 
 async def _run(zun: ContainerClient, wish: dict[str, Any], *, wait: bool) -> dict[str, Any]:
+    name = wish.get("name")
+    # The API lets several have a name; who types names means one.
+    if name is not None and any(container["name"] == name for container in await zun.list_containers()):
+        raise ValueError(f"--name {name}: there is a container of that name already")
     container = await zun.run(wish)
     clock = SystemClock()
     with console.status("") as display:
@@ -164,8 +168,17 @@ async def _run(zun: ContainerClient, wish: dict[str, Any], *, wait: bool) -> dic
                 return container
             container = latest
     if container["status"] in _FAILED:
-        raise Permanent(f"container {container['name']}: {container.get('status_reason') or container['status']}")
+        raise Permanent(f"container {container['name']}: {_explain_failure(container)}")
     return container
+
+
+def _explain_failure(container: dict[str, Any]) -> str:
+    """Return the reason, and what may be done."""
+    reason = str(container.get("status_reason") or container["status"])
+    # As the Engine's client says it.
+    if "registry cannot be reached" in reason:
+        reason += "; an image that the Docker Engine of its host has already needs none (docker load)"
+    return f"{reason}; the container stays until: jeroboam rm {container['name']}"
 
 
 def list_containers(

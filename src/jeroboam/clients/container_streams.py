@@ -68,6 +68,11 @@ class Terminal:
         if not self._socket.closed:
             await self._socket.send_bytes(data)
 
+    async def end(self) -> None:
+        """Tell the command that no more input comes."""
+        if not self._socket.closed:
+            await self._socket.send_bytes(b"")
+
     async def receive(self) -> bytes | None:
         """Return the next piece of output; None when the command has ended."""
         message = await self._socket.receive()

@@ -8,7 +8,7 @@ from jeroboam.domain.capsules import Capsule
 from jeroboam.domain.containers import OpKind, RuntimeState
 from jeroboam.domain.states import pending_ops_of
 from jeroboam.kit.ids import Ids
-from jeroboam.protocol import CapsuleAssignment, CapsuleReport
+from jeroboam.protocol.capsules import CapsuleAssignment, CapsuleReport
 from jeroboam.store import Transaction
 
 

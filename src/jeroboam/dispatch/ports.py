@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from jeroboam.protocol import AnyAssignment, AnyReport, Hello, HostReport, ImageReport, ImageWish
+from jeroboam.protocol import AnyAssignment, ContainerReport, Hello, HostReport, ImageReport, ImageWish
+from jeroboam.protocol.capsules import CapsuleReport
+from jeroboam.protocol.volumes import VolumeReport, VolumeWish
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,12 +46,20 @@ class AssignmentStore(Protocol):
         """One of them; None if it does not belong there (any more). Raises `Unavailable` if this cannot be decided."""
         ...
 
-    async def report(self, host_id: str, report: AnyReport) -> bool:
+    async def report(self, host_id: str, report: ContainerReport | CapsuleReport) -> bool:
         """Store the observation. False if no such container or capsule belongs on the host (any more)."""
         ...
 
     async def image_wishes(self, host_id: str, image: str | None = None) -> tuple[ImageWish, ...]:
         """The images that the host's agent has to pull or to remove; with `image` only that one, if it is one."""
+        ...
+
+    async def volume_wishes(self, host_id: str, volume: str | None = None) -> tuple[VolumeWish, ...]:
+        """The volumes that the host's agent has to remove; with `volume` only that one, if it is one."""
+        ...
+
+    async def report_volume(self, host_id: str, report: VolumeReport) -> None:
+        """Remove the record of a volume that is gone, or store why it is not gone yet."""
         ...
 
     async def report_image(self, host_id: str, report: ImageReport) -> None:

@@ -12,19 +12,20 @@ from jeroboam.domain.host_images import UNFINISHED, ImageStatus
 from jeroboam.domain.hosts import Host, HostFacts
 from jeroboam.domain.images import normalise_registry, parse_reference
 from jeroboam.domain.registries import RegistryLogin
+from jeroboam.domain.volumes import VolumeStatus
 from jeroboam.kit.ids import Ids
 from jeroboam.protocol import (
     AnyAssignment,
-    AnyReport,
     Assignment,
-    CapsuleReport,
     ContainerReport,
     Hello,
     HostReport,
     ImageReport,
     ImageWish,
 )
-from jeroboam.store import HostImageSelector, Store, Transaction
+from jeroboam.protocol.capsules import CapsuleReport
+from jeroboam.protocol.volumes import VolumeReport, VolumeWish
+from jeroboam.store import HostImageSelector, Store, Transaction, VolumeSelector
 
 JUST = dt.timedelta(seconds=10)
 """The longest time between the end of a container and its loss, if both have the same cause."""
@@ -140,7 +141,7 @@ class DispatchRecords:
         for capsule in await tx.capsules.select({"host_id": None, "status": Status.CREATING}):
             tx.hint("capsule", capsule.uuid)
 
-    async def report(self, host_id: str, report: AnyReport) -> bool:
+    async def report(self, host_id: str, report: ContainerReport | CapsuleReport) -> bool:
         """Store what the agent observed. False if the subject does not belong on that host (any more)."""
         if isinstance(report, CapsuleReport):
             async with self._store.write() as tx:
@@ -151,8 +152,7 @@ class DispatchRecords:
                 return False
             observed = replace(report.observed, reported_at=tx.now)
             if _is_gone(container, report):
-                await tx.containers.remove({"uuid": container.uuid})
-                await tx.container_actions.close_deleted(container, tx.now)
+                await tx.remove_container(container)
                 await self._notify(tx, container, "container.delete")
                 return False
             updated_container = states.project_container(replace(container, observed=observed))
@@ -234,6 +234,25 @@ class DispatchRecords:
                 )
                 await tx.host_images.update(updated_image)
 
+    async def volume_wishes(self, host_id: str, volume: str | None = None) -> tuple[VolumeWish, ...]:
+        """The volumes that the host's agent has to remove; with `volume` only that one, if it is one."""
+        selector: VolumeSelector = {"host_id": host_id, "status": VolumeStatus.DELETING}
+        if volume is not None:
+            selector["uuid"] = volume
+        async with self._store.read() as tx:
+            return tuple(VolumeWish(uuid=volume.uuid) for volume in await tx.volumes.select(selector))
+
+    async def report_volume(self, host_id: str, report: VolumeReport) -> None:
+        """Remove the record of a volume that is gone, or store why it is not gone yet."""
+        async with self._store.write() as tx:
+            volume = await tx.volumes.get(report.uuid)
+            if volume is None or volume.host_id != host_id or volume.status is not VolumeStatus.DELETING:
+                return
+            if report.error is None:
+                await tx.volumes.remove({"uuid": volume.uuid})
+            else:
+                await tx.volumes.update(replace(volume, status_reason=report.error, updated_at=tx.now))
+
     async def _notify(self, tx: Transaction, container: Container, event: str) -> None:
         payload = {"container": container.uuid, "project_id": container.project_id, "status": container.status}
         await tx.notify(event, container.uuid, payload)
@@ -250,6 +269,7 @@ async def _assignment(tx: Transaction, container: Container) -> Assignment:
         project_id=container.project_id,
         generation=container.generation,
         spec=container.spec,
+        cpuset=container.cpuset,
         ops=pending_ops,
         done=max(container.observed.seq, container.given_up),
         deadline_at=container.deadline_at,

@@ -1,10 +1,10 @@
 """Sessions with agents, from the server's end.
 
 An agent that says hello receives all assignments of its host. Changes follow: at once by hints (topic `dispatch`, key
-`<host id>/<container uuid>` or `<host id>/image/<image uuid>`), and in any case by a slow resync. Its reports go to the
-store. A host has one session at a time, and the store says which: a hint without a uuid says that the agent has a new
-one, maybe with another dispatcher. Neighbours: `ports` (the store's side), `gateway` (live questions), `jeroboam.agent`
-(the other end).
+`<host id>/<container uuid>`, `<host id>/image/<image uuid>` or `<host id>/volume/<volume uuid>`), and in any case by a
+slow resync. Its reports go to the store. A host has one session at a time, and the store says which: a hint without a
+uuid says that the agent has a new one, maybe with another dispatcher. Neighbours: `ports` (the store's side), `gateway`
+(live questions), `jeroboam.agent` (the other end).
 """
 
 import asyncio
@@ -22,9 +22,7 @@ from jeroboam.kit.tasks import Tasks
 from jeroboam.protocol import (
     VERSION,
     AnyAssignment,
-    AnyReport,
     Assignments,
-    CapsuleReport,
     ContainerForgotten,
     ContainerReport,
     FromAgent,
@@ -42,13 +40,17 @@ from jeroboam.protocol import (
     StreamOpened,
     StreamWindow,
 )
+from jeroboam.protocol.capsules import CapsuleReport
 from jeroboam.protocol.server_streams import ServerStreams
+from jeroboam.protocol.volumes import VolumeReport
 
 log = structlog.get_logger(__name__)
 
 TOPIC = "dispatch"
 IMAGE_HINT = "image/"
 """What an image's uuid has before it in a hint."""
+VOLUME_HINT = "volume/"
+"""What a volume's uuid has before it in a hint."""
 RESYNC_SECONDS = 30.0
 
 
@@ -75,6 +77,7 @@ class AgentSession:
             self._sent = {assignment.uuid: assignment for assignment in assignments}
             await self._end.send(Assignments(containers=assignments, kept=unreadable))
         await self._send_image_wishes()
+        await self._send_volume_wishes()
 
     async def resync(self) -> None:
         """Send the assignments that differ from what was sent."""
@@ -84,13 +87,18 @@ class AgentSession:
             for uuid in [*assignments, *self._sent.keys() - assignments.keys() - set(unreadable)]:
                 await self._send(uuid, assignments.get(uuid))
         await self._send_image_wishes()
+        await self._send_volume_wishes()
+
+    async def _send_volume_wishes(self, volume: str | None = None) -> None:
+        for wish in await self._store.volume_wishes(self.host_id, volume):
+            await self._end.send(wish)
 
     async def _send_image_wishes(self, image: str | None = None) -> None:
         for wish in await self._store.image_wishes(self.host_id, image):
             await self._end.send(wish)
 
     def hint(self, uuid: str) -> None:
-        """Make `follow_hints` look at that container, or at the image behind `IMAGE_HINT`."""
+        """Make `follow_hints` look at that container, or at what is behind `IMAGE_HINT` or `VOLUME_HINT`."""
         self._hinted_uuids[uuid] = None
         self._has_hints.set()
 
@@ -107,6 +115,9 @@ class AgentSession:
                     if uuid.startswith(IMAGE_HINT):
                         await self._send_image_wishes(uuid.removeprefix(IMAGE_HINT))
                         continue
+                    if uuid.startswith(VOLUME_HINT):
+                        await self._send_volume_wishes(uuid.removeprefix(VOLUME_HINT))
+                        continue
                     async with self._sending:
                         await self._send(uuid, await self._store.assignment(self.host_id, uuid))
 
@@ -117,14 +128,8 @@ class AgentSession:
                 self.streams.receive(message)
             case StreamOpened():
                 self.streams.confirm(message)
-            case ContainerReport() | CapsuleReport():
+            case ContainerReport() | CapsuleReport() | ImageReport() | VolumeReport() | HostReport():
                 await self._store_report(message)
-            case ImageReport():
-                with contextlib.suppress(UnreadableRow):
-                    await self._store.report_image(self.host_id, message)
-            case HostReport():
-                if not await self._store.heartbeat(self.record, message):
-                    raise ConnectionError("the agent has another session")
             case LiveResponse():
                 future = self._pending_answers.pop(message.id, None)
                 if future is not None and not future.done():
@@ -132,7 +137,23 @@ class AgentSession:
             case Hello():
                 log.warning("dispatch.second-hello", host=self.host_id)
 
-    async def _store_report(self, report: AnyReport) -> None:
+    async def _store_report(
+        self, report: ContainerReport | CapsuleReport | ImageReport | VolumeReport | HostReport
+    ) -> None:
+        match report:
+            case ContainerReport() | CapsuleReport():
+                await self._store_observation(report)
+            case ImageReport():
+                with contextlib.suppress(UnreadableRow):
+                    await self._store.report_image(self.host_id, report)
+            case VolumeReport():
+                with contextlib.suppress(UnreadableRow):
+                    await self._store.report_volume(self.host_id, report)
+            case HostReport():
+                if not await self._store.heartbeat(self.record, report):
+                    raise ConnectionError("the agent has another session")
+
+    async def _store_observation(self, report: ContainerReport | CapsuleReport) -> None:
         try:
             is_known = await self._store.report(self.host_id, report)
         except UnreadableRow as error:

@@ -115,6 +115,11 @@ class CapsuleSpec:
         return max([total, *(member.container.cpu for member in self.init_containers)])
 
     @property
+    def cpu_policy(self) -> str:
+        """A capsule has no cores of its own."""
+        return "shared"
+
+    @property
     def memory(self) -> int:
         """MiB, in the same way."""
         total = sum(member.container.memory for member in self.containers)

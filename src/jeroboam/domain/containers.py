@@ -69,6 +69,10 @@ class RestartPolicy:
     maximum_retry_count: int = 0
 
 
+RESTARTING = ("always", "unless-stopped")
+"""The restart policies that start a container again whatever its process ended with."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthCheck:
     """A command that the runtime runs in the container; times in seconds."""
@@ -77,6 +81,41 @@ class HealthCheck:
     interval: int | None = None
     retries: int | None = None
     timeout: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ulimit:
+    """A limit of the kernel for each process; -1 is none."""
+
+    soft: int
+    hard: int
+
+
+CAPABILITIES = frozenset(
+    (
+        "AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH "
+        "FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN "
+        "NET_BIND_SERVICE NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT "
+        "SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM"
+    ).split()
+)
+"""The capabilities of Linux, without `CAP_` (capabilities(7))."""
+DEFAULT_CAPABILITIES = frozenset(
+    (
+        "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID "
+        "SYS_CHROOT"
+    ).split()
+)
+"""Those that a container has by default."""
+SAFE_SYSCTLS = frozenset(
+    (
+        "kernel.shm_rmid_forced net.ipv4.ip_local_port_range net.ipv4.tcp_syncookies net.ipv4.ping_group_range "
+        "net.ipv4.ip_unprivileged_port_start net.ipv4.ip_local_reserved_ports net.ipv4.tcp_keepalive_time "
+        "net.ipv4.tcp_fin_timeout net.ipv4.tcp_keepalive_intvl net.ipv4.tcp_keepalive_probes net.ipv4.tcp_rmem "
+        "net.ipv4.tcp_wmem"
+    ).split()
+)
+"""The parameters that Kubernetes calls safe: they change nothing for others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +146,10 @@ class ContainerSpec:
     exposed_ports: dict[str, dict[str, str]] = field(default_factory=dict)
     nets: tuple[dict[str, str], ...] = ()
     mounts: tuple[dict[str, str], ...] = ()
-    """Each with `type` and `destination`; of a file (`bind`) the `source` is its content in base64."""
+    """Each with `type` and `destination`; of a file (`bind`) the `source` is its content in base64.
+
+    Of a `volume` the source is its uuid, and `size` its size in GiB.
+    """
     runtime: str | None = None
     hostname: str | None = None
     availability_zone: str | None = None
@@ -119,6 +161,17 @@ class ContainerSpec:
     """The domain of that registry when the container was created: where images without a registry come from."""
     host: str | None = None
     """The host that an admin asked for."""
+    user: str | None = None
+    ulimits: dict[str, Ulimit] = field(default_factory=dict)
+    init: bool = False
+    """Whether a first process of the runtime's reaps orphans."""
+    read_only: bool = False
+    """Whether nobody can write to the root file system."""
+    tmpfs: dict[str, int] = field(default_factory=dict)
+    """Sizes in MiB by path."""
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    sysctls: dict[str, str] = field(default_factory=dict)
 
     @property
     def full_image(self) -> str:
@@ -126,6 +179,10 @@ class ContainerSpec:
         return qualify_image(self.image, self.registry_domain)
 
 
+VOLUME = "volume"
+"""The type of a mount that is a volume: of that name or uuid (`source`), or a new one of that `size`."""
+DEDICATED = "dedicated"
+"""The policy of a container that has cores for itself; their number is `cpu`, a whole one."""
 BIND = "bind"
 """The type of a mount that is a file with its content (contract: container, section 2, `mounts`)."""
 
@@ -134,6 +191,34 @@ def read_files(spec: ContainerSpec) -> dict[str, bytes]:
     """Return the files that the container is created with, by their path."""
     binds = [mount for mount in spec.mounts if mount["type"] == BIND]
     return {mount["destination"]: base64.b64decode(mount["source"]) for mount in binds}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VolumeMount:
+    """A volume in a container."""
+
+    volume_id: str
+    size: int
+    """GiB."""
+    destination: str
+    is_read_only: bool = False
+
+
+def list_volume_mounts(spec: ContainerSpec) -> tuple[VolumeMount, ...]:
+    """Return the volumes that the container mounts, as the API has written them into the wish."""
+    return tuple(
+        VolumeMount(
+            volume_id=mount["source"],
+            size=int(mount["size"]),
+            destination=mount["destination"],
+            is_read_only=mount.get("read_only") == READ_ONLY,
+        )
+        for mount in spec.mounts
+        if mount["type"] == VOLUME
+    )
+
+
+READ_ONLY = "True"
 
 
 class RuntimeState(StrEnum):
@@ -205,6 +290,8 @@ class Container:
     """Written by the container loop: the host that the container was placed on."""
     host: str | None = None
     """The name of that host."""
+    cpuset: tuple[int, ...] = ()
+    """Written by the container loop: the cores of that host that are the container's own."""
     observed: ContainerObserved = ContainerObserved()
     given_up: int = 0
     """Written by the container loop: the last op that will not be carried out."""

@@ -25,7 +25,18 @@ class HostFacts:
     runtimes: tuple[str, ...] = ()
     runtime_name: str = ""
     runtime_version: str = ""
-    enable_cpu_pinning: bool = False
+    dedicated_cpus: tuple[int, ...] = ()
+    """The cores that containers may have for themselves; the others are shared."""
+
+    @property
+    def enable_cpu_pinning(self) -> bool:
+        """Whether containers may have cores for themselves."""
+        return bool(self.dedicated_cpus)
+
+    @property
+    def shared_cpus(self) -> int:
+        """The number of cores that containers share."""
+        return self.cpus - len(self.dedicated_cpus)
 
 
 class PlacementSpec(Protocol):
@@ -33,6 +44,9 @@ class PlacementSpec(Protocol):
 
     @property
     def cpu(self) -> float: ...
+
+    @property
+    def cpu_policy(self) -> str: ...
 
     @property
     def memory(self) -> int: ...

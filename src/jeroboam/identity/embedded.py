@@ -191,10 +191,11 @@ class EmbeddedKeystone:
         if answer.status >= _ERRORS:
             raise NoAnswer(f"{answer.status} {answer.reason}")
 
-    async def register(self, api_url: str, *, heat_views: bool = False) -> None:
+    async def register(self, api_url: str, *, heat_views: bool = False, has_volumes: bool = False) -> None:
         """Register projects, users, roles and the catalogue for an API at that URL, once for each pair of URLs."""
         marker = self._folder / "registered"
-        registration = f"{self.url} {api_url} {' '.join(INTERFACES)}{' heat' if heat_views else ''}"
+        options = f"{' heat' if heat_views else ''}{' volume' if has_volumes else ''}"
+        registration = f"{self.url} {api_url} {' '.join(INTERFACES)}{options}"
         if marker.exists() and marker.read_text() == registration:
             return
         async with KeystoneAdmin(self.url, password=self._passwords.admin) as keystone:
@@ -212,6 +213,12 @@ class EmbeddedKeystone:
                 await keystone.ensure_service("orchestration", "jeroboam-stacks", stacks)
             else:
                 await keystone.remove_service("jeroboam-stacks")
+            if has_volumes:
+                await keystone.ensure_service(
+                    "block-storage", "jeroboam-volumes", f"{api_url}/volume/v3/$(project_id)s"
+                )
+            else:
+                await keystone.remove_service("jeroboam-volumes")
         marker.write_text(registration)
 
     async def restart_when_ended(self, clock: Clock) -> None:

@@ -1,8 +1,9 @@
 """The messages between dispatch and agents. Version 1.
 
 An agent opens one session and sends `Hello`. The server answers with `Assignments`, the whole set for that host, and
-sends an `Assignment` whenever one changes, and an `ImageWish` for each image to be pulled or removed. The agent sends a
-`ContainerReport` whenever a container changes, an `ImageReport` for each wish, and a `HostReport` at intervals. It
+sends an `Assignment` whenever one changes, and an `ImageWish` for each image to be pulled or removed, a
+`VolumeWish` for each volume to be removed. The agent sends a `ContainerReport` whenever a container changes, an
+`ImageReport` or `VolumeReport` for each wish, and a `HostReport` at intervals. It
 answers each `LiveRequest` with a `LiveResponse`. The server opens streams, and their messages go both ways (`streams`).
 
 Each message has a tag, so that either direction decodes as one union (`codec`); within one process messages are passed
@@ -20,9 +21,9 @@ from jeroboam.domain.host_images import ImageProgress, ImageStatus
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.registries import RegistryLogin
 from jeroboam.domain.streams import Channel, CloseReason, TerminalSize
-from jeroboam.protocol.base import Message as Message
-from jeroboam.protocol.capsules import CapsuleAssignment as CapsuleAssignment
-from jeroboam.protocol.capsules import CapsuleReport as CapsuleReport
+from jeroboam.protocol.capsules import CapsuleAssignment, CapsuleReport
+from jeroboam.protocol.message import Message
+from jeroboam.protocol.volumes import VolumeReport, VolumeWish
 
 VERSION = 1
 
@@ -56,6 +57,8 @@ class Assignment(Message, frozen=True, kw_only=True, tag="assignment"):
     """The ops that are not reported as ended, oldest first."""
     done: int
     """The number of the last op that the server knows to have ended."""
+    cpuset: tuple[int, ...] = ()
+    """The cores that are the container's own."""
     deadline_at: dt.datetime | None = None
     login: RegistryLogin | None = None
     """For the registry of the image, while an op is pending that may pull it. It is never written to the host."""
@@ -101,9 +104,6 @@ class ContainerReport(Message, frozen=True, kw_only=True, tag="container-report"
 
     uuid: str
     observed: ContainerObserved
-
-
-AnyReport = ContainerReport | CapsuleReport
 
 
 class LogsRequest(Message, frozen=True, kw_only=True, tag="logs"):
@@ -351,6 +351,7 @@ ToAgent = (
     | CapsuleAssignment
     | ContainerForgotten
     | ImageWish
+    | VolumeWish
     | LiveRequest
     | StreamOpen
     | StreamData
@@ -365,6 +366,7 @@ FromAgent = (
     | ContainerReport
     | CapsuleReport
     | ImageReport
+    | VolumeReport
     | LiveResponse
     | StreamOpened
     | StreamData

@@ -4,7 +4,7 @@ import datetime as dt
 
 from jeroboam.domain.capsules import CapsuleObserved, CapsuleSpec, SandboxSpec
 from jeroboam.domain.containers import Op
-from jeroboam.protocol.base import Message
+from jeroboam.protocol.message import Message
 
 
 class CapsuleAssignment(Message, frozen=True, kw_only=True, tag="capsule-assignment"):

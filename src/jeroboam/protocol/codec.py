@@ -9,7 +9,8 @@ from typing import Final, TypeVar, get_args
 
 import msgspec
 
-from jeroboam.protocol import FromAgent, Message, ToAgent
+from jeroboam.protocol import FromAgent, ToAgent
+from jeroboam.protocol.message import Message
 
 MAX_FRAME_BYTES: Final = 64 << 20
 """The largest frame. The largest message is an answer to `LogsRequest`, with 16 MiB of text that may be escaped."""

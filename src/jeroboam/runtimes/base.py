@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
 from jeroboam.domain.archives import PathStat
@@ -49,6 +50,8 @@ class RuntimeOptions:
     """The size of one log file of a container, in MiB."""
     log_files: int = 2
     """The number of log files of a container."""
+    dedicated_cpus: tuple[int, ...] = ()
+    """Cores that no container shares."""
     registry_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Networks outside of the Internet from which images may be pulled; by default such registries are refused."""
 
@@ -96,6 +99,15 @@ class RuntimeSettings:
     options: RuntimeOptions = RuntimeOptions()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostMount:
+    """A folder of this host in a container. It has to exist: a runtime makes none."""
+
+    source: Path
+    destination: str
+    is_read_only: bool = False
+
+
 class Runtime(Protocol):
     """Starts and stops containers on this host. Containers are identified by their uuid."""
 
@@ -124,9 +136,19 @@ class Runtime(Protocol):
         """
         ...
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
-        """Create the container without starting it, on the network of its project.
+    async def create(
+        self,
+        uuid: str,
+        name: str,
+        spec: ContainerSpec,
+        *,
+        project: str,
+        volumes: Sequence[HostMount] = (),
+        cpuset: Sequence[int] = (),
+    ) -> ContainerState:
+        """Create the container without starting it, on the network of its project, with the volumes in it.
 
+        It runs on the cores of `cpuset`; without them on all that are not dedicated.
         An existing container is returned unchanged; if it was never started, the files of its mounts are written again.
         """
         ...

@@ -8,7 +8,7 @@ Neighbours: tests of the agent.
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self, final
 
 from jeroboam.domain.archives import PathStat
@@ -23,6 +23,7 @@ from jeroboam.runtimes.base import (
     CommandTimedOut,
     ContainerGone,
     ContainerState,
+    HostMount,
     InvalidRequest,
     Runtime,
     RuntimeOptions,
@@ -38,26 +39,18 @@ from jeroboam.runtimes.base import (
     SupportsPause,
     SupportsResize,
 )
+from jeroboam.runtimes.fake_faults import InjectedFault
 from jeroboam.runtimes.fake_images import FakeImageStore
 from jeroboam.runtimes.fake_sandboxes import FakeSandboxes
 from jeroboam.runtimes.fake_streams import PROGRAMS, FakeProcess, FakePrograms, echo, keep_all, print_all
+
+__all__ = ["FakeRuntime", "InjectedFault"]
 
 _ALIVE = frozenset({RuntimeState.RUNNING, RuntimeState.PAUSED, RuntimeState.RESTARTING})
 _FATAL_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"})
 _KILLED = 137
 FILE_TIME = "2026-11-23T12:00:00Z"
 _ENDED_WITH_CONTAINER = StreamEnding(reason=CloseReason.ENDED, exit_code=_KILLED)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InjectedFault:
-    """A fault of one method. `times` None: until it is removed."""
-
-    error: Exception | None = None
-    gate: asyncio.Event | None = None
-    after: bool = False
-    """Whether the fault comes after the effect, in place of the answer."""
-    times: int | None = None
 
 
 @final
@@ -96,6 +89,7 @@ class FakeRuntime(
         self.calls: list[tuple[str, str]] = []
         self.containers: dict[str, ContainerState] = {}
         self.specs: dict[str, ContainerSpec] = {}
+        self.volumes: dict[str, Sequence[HostMount]] = {}
         self.printed: dict[str, list[str]] = defaultdict(list)
         self.files: dict[str, dict[str, bytes]] = defaultdict(dict)
         """Archives by container and path: what was written comes out again."""
@@ -163,11 +157,21 @@ class FakeRuntime(
             report("1 of 1 MiB are here")
         await self._leave("pull")
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
+    async def create(
+        self,
+        uuid: str,
+        name: str,
+        spec: ContainerSpec,
+        *,
+        project: str,
+        volumes: Sequence[HostMount] = (),
+        cpuset: Sequence[int] = (),
+    ) -> ContainerState:
         await self._enter("create", uuid)
         if uuid not in self.containers:
             self._made += 1
             self.specs[uuid] = spec
+            self.volumes[uuid] = volumes
             self.containers[uuid] = ContainerState(
                 uuid=uuid,
                 runtime_id=f"fake-{self._made}",
@@ -183,14 +187,8 @@ class FakeRuntime(
         await self._enter("start", uuid)
         if self._get(uuid).state not in _ALIVE:
             address = Address(network="fake", addr=f"10.0.0.{self._made % 250 + 2}")
-            self._put(
-                uuid,
-                state=RuntimeState.RUNNING,
-                started_at=self._clock.now(),
-                finished_at=None,
-                exit_code=None,
-                addresses=(address,),
-            )
+            life = {"started_at": self._clock.now(), "finished_at": None, "exit_code": None}
+            self._put(uuid, state=RuntimeState.RUNNING, addresses=(address,), **life)
         await self._leave("start")
         return self._get(uuid)
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from jeroboam.domain.containers import DEDICATED
 from jeroboam.domain.hosts import Host, PlacementSpec
 from jeroboam.domain.quotas import ContainerUse
 
@@ -19,6 +20,8 @@ class PlacementRequest:
 
     uuid: str
     spec: PlacementSpec
+    volume_hosts: frozenset[str] = frozenset()
+    """The uuids of the hosts that hold volumes of the container; empty if none has a host yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +30,8 @@ class CandidateHost:
 
     host: Host
     use: ContainerUse = field(default_factory=ContainerUse)
+    pinned_cpus: frozenset[int] = frozenset()
+    """Cores that containers have for themselves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +43,14 @@ class PlacementRules:
     memory_ratio: float = 1.5
     disk_ratio: float = 1.0
     down_seconds: float = 180.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """Where a container goes, and which cores it has for itself."""
+
+    host: Host
+    cpuset: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +90,12 @@ def check_requested_host(request: PlacementRequest, candidate: CandidateHost, _r
     return None if request.spec.host in {None, candidate.host.hostname} else "not the requested host"
 
 
+def check_volumes(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
+    """The host holds the container's volumes, all of them, or can make them."""
+    is_elsewhere = request.volume_hosts - {candidate.host.uuid}
+    return "does not hold its volumes" if is_elsewhere else None
+
+
 def check_runtime(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
     """The host has the requested low-level runtime."""
     name = request.spec.runtime
@@ -97,9 +116,14 @@ def check_room(request: PlacementRequest, candidate: CandidateHost, rules: Place
     facts, use, spec = candidate.host.facts, candidate.use, request.spec
     if use.memory + spec.memory > facts.mem_total * rules.memory_ratio:
         return "not enough memory"
-    if spec.cpu > facts.cpus:
+    if spec.cpu_policy == DEDICATED:
+        if spec.cpu > len(facts.dedicated_cpus):
+            return "has fewer dedicated cores"
+        if spec.cpu > len(_list_free_cpus(candidate)):
+            return "not enough dedicated cores are free"
+    elif spec.cpu > facts.shared_cpus:
         return "has fewer cores"
-    if use.cpu + spec.cpu > facts.cpus * rules.cpu_ratio:
+    elif use.cpu + spec.cpu > facts.cpus * rules.cpu_ratio:
         return "not enough cores"
     if spec.disk is not None and not facts.disk_quota_supported:
         return "cannot limit disk"
@@ -108,10 +132,15 @@ def check_room(request: PlacementRequest, candidate: CandidateHost, rules: Place
     return None
 
 
+def _list_free_cpus(candidate: CandidateHost) -> list[int]:
+    return [cpu for cpu in candidate.host.facts.dedicated_cpus if cpu not in candidate.pinned_cpus]
+
+
 FILTERS: tuple[Filter, ...] = (
     check_enabled,
     check_requested_host,
     check_zone,
+    check_volumes,
     check_runtime,
     check_labels,
     check_room,
@@ -121,10 +150,10 @@ FILTERS: tuple[Filter, ...] = (
 
 def place_containers(
     requests: Iterable[PlacementRequest], candidates: Sequence[CandidateHost], rules: PlacementRules
-) -> dict[str, Host | PlacementRefusal]:
-    """The host of each container, or the refusal. The least used host that may take a container takes it."""
+) -> dict[str, Placement | PlacementRefusal]:
+    """The place of each container, or the refusal. The least used host that may take a container takes it."""
     state = list(candidates)
-    placements: dict[str, Host | PlacementRefusal] = {}
+    placements: dict[str, Placement | PlacementRefusal] = {}
     for request in requests:
         reasons = [_refusal(request, candidate, rules) for candidate in state]
         fits = [index for index, reason in enumerate(reasons) if reason is None]
@@ -132,8 +161,14 @@ def place_containers(
             placements[request.uuid] = _explain([reason for reason in reasons if reason is not None])
             continue
         best = min(fits, key=lambda index: _load(state[index]))
-        state[best] = replace(state[best], use=_add_use(state[best].use, request.spec))
-        placements[request.uuid] = state[best].host
+        is_dedicated = request.spec.cpu_policy == DEDICATED
+        cpuset = _list_free_cpus(state[best])[: round(request.spec.cpu)] if is_dedicated else []
+        state[best] = replace(
+            state[best],
+            use=_add_use(state[best].use, request.spec),
+            pinned_cpus=state[best].pinned_cpus | set(cpuset),
+        )
+        placements[request.uuid] = Placement(host=state[best].host, cpuset=tuple(cpuset))
     return placements
 
 

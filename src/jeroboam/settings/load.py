@@ -28,6 +28,7 @@ from jeroboam.settings.options import (
     ContainerSettings,
     KeystoneSettings,
     Settings,
+    VolumeSettings,
     X509Settings,
     default_cache,
     default_state,
@@ -164,6 +165,7 @@ def _build_settings(options: cfg.ConfigOpts) -> Settings:
         clusters=_group(ClusterSettings, options.clusters),
         x509=_group(X509Settings, options.x509),
         containers=_group(ContainerSettings, options.containers),
+        volumes=_group(VolumeSettings, options.volumes),
         image_cache=Path(cache).expanduser().absolute() if (cache := options.node_images.cache) else default_cache(),
         image_mirror=options.node_images.mirror,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 
 def default_state() -> Path:
@@ -120,6 +120,12 @@ CONTAINERS = [
     cfg.IntOpt("max_disk", default=100, min=-1, help="GiB that a project's containers may have together."),
     cfg.FloatOpt("execute_seconds", default=5.0, min=0.1, help="How long a command run in a container may take."),
     cfg.IntOpt("create_seconds", default=600, min=1, help="When the creation of a container is given up."),
+    cfg.ListOpt(
+        "dedicated_cpus",
+        default=[],
+        item_type=types.Integer(min=0),
+        help="Numbers of cores of this host for containers with cpu_policy dedicated; no other container uses them.",
+    ),
     cfg.IntOpt("max_processes", default=2048, min=16, help="Processes and threads that a container may have at once."),
     cfg.IntOpt("log_mib", default=10, min=1, help="MiB of a container's output that are kept in one file."),
     cfg.IntOpt("log_files", default=2, min=1, help="Files of a container's output that are kept."),
@@ -133,6 +139,12 @@ CONTAINERS = [
         help="Days without use until an image that a container has brought is removed; 0 is never.",
     ),
     cfg.IntOpt("action_seconds", default=120, min=1, help="When any other action on a container is given up."),
+]
+VOLUMES = [
+    cfg.StrOpt("driver", default="local", help="Where volumes of containers come from; none is nowhere."),
+    cfg.IntOpt("maximum_size", default=100, min=1, help="Most GiB of one volume."),
+    cfg.IntOpt("max_volumes", default=40, min=-1, help="Volumes a project may have; -1 is no limit."),
+    cfg.IntOpt("max_gigabytes", default=200, min=-1, help="GiB that a project's volumes may have together."),
 ]
 NODE_IMAGES = [
     cfg.StrOpt("cache", default="", help="Folder of programs that were made; empty is a folder of the user."),
@@ -148,6 +160,7 @@ GROUPS: dict[str, list[Any]] = {
     "clusters": CLUSTERS,
     "x509": X509,
     "containers": CONTAINERS,
+    "volumes": VOLUMES,
     "node_images": NODE_IMAGES,
 }
 
@@ -232,12 +245,23 @@ class ContainerSettings:
     max_disk: int
     execute_seconds: float
     create_seconds: int
+    dedicated_cpus: list[int]
     max_processes: int
     log_mib: int
     log_files: int
     registry_networks: list[str]
     image_days: int
     action_seconds: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VolumeSettings:
+    """`[volumes]`."""
+
+    driver: str
+    maximum_size: int
+    max_volumes: int
+    max_gigabytes: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,5 +280,6 @@ class Settings:
     clusters: ClusterSettings
     x509: X509Settings
     containers: ContainerSettings
+    volumes: VolumeSettings
     image_cache: Path
     image_mirror: str

@@ -22,6 +22,7 @@ from jeroboam.store.selectors import (
     NodeGroupSelector,
     QuotaSelector,
     RegistrySelector,
+    VolumeSelector,
 )
 from jeroboam.store.store import Store
 from jeroboam.store.transaction import Notification, Transaction
@@ -53,6 +54,7 @@ __all__ = [
     "StoreUnavailable",
     "TemplateFilter",
     "Transaction",
+    "VolumeSelector",
     "check_growth",
     "fault_of",
     "sort_keys",

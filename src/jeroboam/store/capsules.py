@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from jeroboam.domain.capsule_events import CapsuleEvent
 from jeroboam.domain.capsules import Capsule
-from jeroboam.store import tables
+from jeroboam.store import capsule_tables as tables
 from jeroboam.store.rows import RowKind, Rows, readable
 from jeroboam.store.selectors import CapsuleEventSelector, CapsuleSelector
 

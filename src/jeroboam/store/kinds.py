@@ -16,7 +16,7 @@ from jeroboam.domain.containers import Container, Status
 from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.domain.quotas import ContainerUse, Quota
-from jeroboam.store import filters, tables
+from jeroboam.store import capsule_tables, filters, tables
 from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.capsules import CAPSULE, CAPSULE_EVENT, list_unsettled
 from jeroboam.store.container_actions import CONTAINER_ACTION
@@ -37,6 +37,7 @@ from jeroboam.store.selectors import (
     ServiceSelector,
     TemplateSelector,
 )
+from jeroboam.store.volumes import VOLUME, VOLUME_ATTACHMENT
 
 T = TypeVar("T")
 
@@ -161,7 +162,7 @@ NODE_RECORD = RowKind(tables.node_record, NodeRecord, NodeRecordSelector)
 ALL_KINDS: tuple[RowKind[Any, Any], ...] = (
     *(TEMPLATE, CLUSTER, NODEGROUP, CERTIFICATE, CONTAINER, HOST, SERVICE, QUOTA),
     *(BAY_CONTAINER, BAY_MANIFEST, NODE_RECORD, EVENT, CONTAINER_ACTION, INTERACTIVE_SESSION),
-    *(REGISTRY, HOST_IMAGE, CAPSULE, CAPSULE_EVENT),
+    *(REGISTRY, HOST_IMAGE, VOLUME, VOLUME_ATTACHMENT, CAPSULE, CAPSULE_EVENT),
 )
 """All kinds but the briefs."""
 
@@ -302,7 +303,7 @@ def _sum_use(
     of_containers: sa.ColumnElement[bool], of_capsules: sa.ColumnElement[bool], *, by_host: bool
 ) -> sa.Select[Any]:
     """Return the query for what these containers and capsules use, with the containers of the capsules."""
-    container, capsule = tables.container, tables.capsule
+    container, capsule = tables.container, capsule_tables.capsule
     parts = (
         (container, sa.literal(1, sa.Integer), of_containers),
         (capsule, capsule.c.containers, of_capsules),
@@ -330,13 +331,25 @@ class ContainerRows(Rows[Container, ContainerSelector]):
         """Return what the project's containers use, in any state but Deleted, and those of its capsules."""
         table = tables.container
         of_containers = sa.and_(table.c.project_id == project_id, table.c.status != Status.DELETED)
-        query = _sum_use(of_containers, tables.capsule.c.project_id == project_id, by_host=False)
+        query = _sum_use(of_containers, capsule_tables.capsule.c.project_id == project_id, by_host=False)
         return _read_use((await self._connection.execute(query)).one())
 
     async def use_by_host(self) -> dict[str, ContainerUse]:
         """Return what the containers and capsules of each host use, by host uuid."""
-        query = _sum_use(tables.container.c.host_id.is_not(None), tables.capsule.c.host_id.is_not(None), by_host=True)
+        query = _sum_use(
+            tables.container.c.host_id.is_not(None), capsule_tables.capsule.c.host_id.is_not(None), by_host=True
+        )
         return {row[-1]: _read_use(row) for row in (await self._connection.execute(query)).all()}
+
+    async def list_pinned_cpus(self) -> dict[str, frozenset[int]]:
+        """Return the cores that containers have for themselves, by host uuid."""
+        table = tables.container
+        containers = await self.where(table.c.host_id.is_not(None), sa.cast(table.c.cpuset, sa.Text) != "[]")
+        cpus: dict[str, frozenset[int]] = {}
+        for container in containers:
+            if container.host_id is not None:
+                cpus[container.host_id] = cpus.get(container.host_id, frozenset()) | set(container.cpuset)
+        return cpus
 
     async def list_unsettled(self) -> list[str]:
         """Return the uuids of containers with work to do, for a resync."""

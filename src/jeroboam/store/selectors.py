@@ -141,6 +141,20 @@ class HostImageSelector(TypedDict, total=False):
     status: Text
 
 
+class VolumeSelector(ObjectSelector, total=False):
+    """Which volumes."""
+
+    host_id: str | None
+    status: Text
+
+
+class VolumeAttachmentSelector(TypedDict, total=False):
+    """Which volumes in containers."""
+
+    volume_id: Text
+    container_id: Text
+
+
 class InteractiveSessionSelector(TypedDict, total=False):
     """Which sessions that are not opened yet."""
 

@@ -62,21 +62,21 @@ metadata = sa.MetaData(
 )
 
 
-def _id_column() -> sa.Column[Any]:
+def id_column() -> sa.Column[Any]:
     return sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True)
 
 
-def _base_columns() -> list[sa.Column[Any]]:
+def base_columns() -> list[sa.Column[Any]]:
     """Return the columns that every object of a project has."""
     return [
-        _id_column(),
+        id_column(),
         sa.Column("uuid", sa.String(36), nullable=False, unique=True),
         sa.Column("name", sa.String(255), nullable=False, index=True),
         sa.Column("project_id", sa.String(255), nullable=False, index=True),
     ]
 
 
-def _time_columns() -> list[sa.Column[Any]]:
+def time_columns() -> list[sa.Column[Any]]:
     return [sa.Column("created_at", UtcDateTime, nullable=False), sa.Column("updated_at", UtcDateTime)]
 
 
@@ -89,55 +89,55 @@ def _lease_columns() -> list[sa.Column[Any]]:
     ]
 
 
-def _json_column(name: str) -> sa.Column[Any]:
+def json_column(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.JSON, nullable=False)
 
 
 template = sa.Table(
     "cluster_template",
     metadata,
-    *_base_columns(),
+    *base_columns(),
     sa.Column("user_id", sa.String(255), nullable=False),
-    _json_column("spec"),
+    json_column("spec"),
     sa.Column("public", sa.Boolean, nullable=False),
     sa.Column("hidden", sa.Boolean, nullable=False),
-    *_time_columns(),
+    *time_columns(),
 )
 
 cluster = sa.Table(
     "cluster",
     metadata,
-    *_base_columns(),
+    *base_columns(),
     sa.Column("user_id", sa.String(255), nullable=False),
     sa.Column("template_id", sa.String(36), sa.ForeignKey("cluster_template.uuid"), nullable=False, index=True),
-    _json_column("spec"),
-    _json_column("observed"),
+    json_column("spec"),
+    json_column("observed"),
     sa.Column("reported_health", sa.JSON, nullable=False, server_default="null"),
     sa.Column("operation", sa.String(16), nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("status", sa.String(32), nullable=False, index=True),
     sa.Column("status_reason", sa.Text),
     sa.Column("deadline_at", UtcDateTime),
-    *_time_columns(),
+    *time_columns(),
     *_lease_columns(),
 )
 
 nodegroup = sa.Table(
     "nodegroup",
     metadata,
-    *_base_columns(),
+    *base_columns(),
     sa.Column("cluster_id", sa.String(36), sa.ForeignKey("cluster.uuid"), nullable=False),
-    _json_column("spec"),
+    json_column("spec"),
     # These two repeat fields of the wish: lists of clusters add them up from the index alone.
     sa.Column("role", sa.String(255), nullable=False, server_default=""),
     sa.Column("node_count", sa.Integer, nullable=False, server_default="0"),
-    _json_column("desired"),
-    _json_column("observed"),
+    json_column("desired"),
+    json_column("observed"),
     sa.Column("status", sa.String(32), nullable=False),
     sa.Column("status_reason", sa.Text),
     sa.Column("deleting", sa.Boolean, nullable=False),
     sa.Column("next_index", sa.Integer, nullable=False),
-    *_time_columns(),
+    *time_columns(),
     sa.UniqueConstraint("cluster_id", "name"),
     sa.Index("ix_nodegroup_sizes", "cluster_id", "role", "node_count"),
 )
@@ -145,7 +145,7 @@ nodegroup = sa.Table(
 certificate = sa.Table(
     "certificate",
     metadata,
-    _id_column(),
+    id_column(),
     sa.Column("cluster_id", sa.String(36), sa.ForeignKey("cluster.uuid"), nullable=False),
     sa.Column("kind", sa.String(32), nullable=False),
     sa.Column("pem", sa.Text, nullable=False),
@@ -157,11 +157,12 @@ certificate = sa.Table(
 container = sa.Table(
     "container",
     metadata,
-    *_base_columns(),
+    *base_columns(),
     sa.Column("user_id", sa.String(255), nullable=False),
-    _json_column("spec"),
-    _json_column("ops"),
-    _json_column("observed"),
+    json_column("spec"),
+    json_column("ops"),
+    sa.Column("cpuset", sa.JSON, nullable=False, server_default="[]"),
+    json_column("observed"),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("host_id", sa.String(36)),
     sa.Column("host", sa.String(255)),
@@ -175,75 +176,19 @@ container = sa.Table(
     sa.Column("status_reason", sa.Text),
     sa.Column("task_state", sa.String(32)),
     sa.Column("deadline_at", UtcDateTime),
-    *_time_columns(),
+    *time_columns(),
     sa.Index("ix_container_use_of_host", "host_id", "memory", "cpu", "disk"),
     sa.Index("ix_container_use_of_project", "project_id", "status", "memory", "cpu", "disk"),
-)
-
-capsule = sa.Table(
-    "capsule",
-    metadata,
-    _id_column(),
-    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
-    sa.Column("name", sa.String(255), nullable=False, index=True),
-    sa.Column("project_id", sa.String(255), nullable=False),
-    sa.Column("user_id", sa.String(255), nullable=False),
-    _json_column("spec"),
-    _json_column("ops"),
-    _json_column("observed"),
-    sa.Column("generation", sa.Integer, nullable=False),
-    sa.Column("host_id", sa.String(36)),
-    sa.Column("host", sa.String(255)),
-    # As those of containers; `containers` counts them.
-    sa.Column("cpu", sa.Float, nullable=False, server_default="0"),
-    sa.Column("memory", sa.BigInteger, nullable=False, server_default="0"),
-    sa.Column("disk", sa.BigInteger, nullable=False, server_default="0"),
-    sa.Column("containers", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("given_up", sa.Integer, nullable=False),
-    sa.Column("failure", sa.Text),
-    sa.Column("status", sa.String(32), nullable=False, index=True),
-    sa.Column("status_reason", sa.Text),
-    sa.Column("deadline_at", UtcDateTime),
-    *_time_columns(),
-    sa.Index("ix_capsule_use_of_host", "host_id", "containers", "memory", "cpu", "disk"),
-    sa.Index("ix_capsule_use_of_project", "project_id", "containers", "memory", "cpu", "disk"),
-)
-
-# The containers of capsules, to be found by their uuids.
-capsule_member = sa.Table(
-    "capsule_member",
-    metadata,
-    _id_column(),
-    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
-    sa.Column("capsule_id", sa.String(36), nullable=False, index=True),
-)
-
-# Events of capsules. No foreign key: an event outlives its capsule.
-capsule_event = sa.Table(
-    "capsule_event",
-    metadata,
-    _id_column(),
-    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
-    sa.Column("capsule_id", sa.String(36), nullable=False, index=True),
-    sa.Column("project_id", sa.String(255), nullable=False),
-    sa.Column("container_id", sa.String(36)),
-    sa.Column("container_name", sa.String(255)),
-    sa.Column("event_type", sa.String(64), nullable=False),
-    sa.Column("status", sa.String(32)),
-    sa.Column("message", sa.Text),
-    sa.Column("user_id", sa.String(255)),
-    sa.Column("request_id", sa.String(64)),
-    sa.Column("created_at", UtcDateTime, nullable=False, index=True),
 )
 
 host = sa.Table(
     "host",
     metadata,
-    _id_column(),
+    id_column(),
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("hostname", sa.String(255), nullable=False, unique=True),
     sa.Column("availability_zone", sa.String(255), nullable=False),
-    _json_column("facts"),
+    json_column("facts"),
     sa.Column("dispatcher", sa.String(64)),
     sa.Column("session", sa.Integer, nullable=False, server_default="0"),
     sa.Column("disabled", sa.Boolean, nullable=False),
@@ -251,13 +196,13 @@ host = sa.Table(
     sa.Column("forced_down", sa.Boolean, nullable=False),
     sa.Column("last_seen", UtcDateTime),
     sa.Column("runtime_error", sa.Text),
-    *_time_columns(),
+    *time_columns(),
 )
 
 service = sa.Table(
     "service",
     metadata,
-    _id_column(),
+    id_column(),
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("binary", sa.String(64), nullable=False),
     sa.Column("report_count", sa.Integer, nullable=False),
@@ -266,18 +211,18 @@ service = sa.Table(
     sa.Column("forced_down", sa.Boolean, nullable=False),
     sa.Column("last_seen", UtcDateTime),
     sa.Column("availability_zone", sa.String(255), nullable=False),
-    *_time_columns(),
+    *time_columns(),
     sa.UniqueConstraint("host", "binary"),
 )
 
 quota = sa.Table(
     "quota",
     metadata,
-    _id_column(),
+    id_column(),
     sa.Column("project_id", sa.String(255), nullable=False),
     sa.Column("resource", sa.String(64), nullable=False),
     sa.Column("hard_limit", sa.BigInteger, nullable=False),
-    *_time_columns(),
+    *time_columns(),
     sa.UniqueConstraint("project_id", "resource"),
 )
 
@@ -300,7 +245,7 @@ named_lease = sa.Table(
 outbox = sa.Table(
     "outbox",
     metadata,
-    _id_column(),
+    id_column(),
     sa.Column("topic", sa.String(64), nullable=False),
     sa.Column("key", sa.String(255), nullable=False),
     sa.Column("payload", sa.JSON),
@@ -311,19 +256,19 @@ outbox = sa.Table(
 workload = sa.Table(
     "workload",
     metadata,
-    *_base_columns(),
+    *base_columns(),
     sa.Column("user_id", sa.String(255), nullable=False),
     sa.Column("kind", sa.String(16), nullable=False, index=True),
     sa.Column("cluster_id", sa.String(36), sa.ForeignKey("cluster.uuid"), nullable=False, index=True),
-    _json_column("spec"),
-    _json_column("ops"),
-    _json_column("observed"),
+    json_column("spec"),
+    json_column("ops"),
+    json_column("observed"),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("status", sa.String(32), nullable=False),
     sa.Column("status_reason", sa.Text),
     sa.Column("deleting", sa.Boolean, nullable=False),
     sa.Column("deadline_at", UtcDateTime),
-    *_time_columns(),
+    *time_columns(),
     *_lease_columns(),
 )
 
@@ -331,21 +276,21 @@ workload = sa.Table(
 node_record = sa.Table(
     "node_record",
     metadata,
-    _id_column(),
+    id_column(),
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("project_id", sa.String(255), nullable=False, index=True),
     sa.Column("user_id", sa.String(255), nullable=False),
     sa.Column("type", sa.String(255)),
     sa.Column("image_id", sa.String(255)),
     sa.Column("ironic_node_id", sa.String(36)),
-    *_time_columns(),
+    *time_columns(),
 )
 
 # Events of clusters. No foreign key: an event outlives its cluster.
 event = sa.Table(
     "event",
     metadata,
-    _id_column(),
+    id_column(),
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("cluster_id", sa.String(36), nullable=False, index=True),
     sa.Column("cluster_name", sa.String(255), nullable=False, index=True),
@@ -364,7 +309,7 @@ event = sa.Table(
 container_action = sa.Table(
     "container_action",
     metadata,
-    _id_column(),
+    id_column(),
     sa.Column("container_id", sa.String(36), nullable=False, index=True),
     sa.Column("request_id", sa.String(64), nullable=False),
     sa.Column("seq", sa.Integer, nullable=False),
@@ -379,22 +324,22 @@ container_action = sa.Table(
 registry = sa.Table(
     "registry",
     metadata,
-    _id_column(),
+    id_column(),
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("name", sa.String(255), index=True),
     sa.Column("project_id", sa.String(255), nullable=False, index=True),
     sa.Column("user_id", sa.String(255), nullable=False),
     sa.Column("domain", sa.String(255), nullable=False),
     # Sealed (`sealing`).
-    _json_column("login"),
-    *_time_columns(),
+    json_column("login"),
+    *time_columns(),
 )
 
 # Images that administrators pull on hosts.
 image = sa.Table(
     "image",
     metadata,
-    _id_column(),
+    id_column(),
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("repo", sa.String(255), nullable=False),
     sa.Column("tag", sa.String(255), nullable=False),
@@ -407,7 +352,7 @@ image = sa.Table(
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("status_reason", sa.Text),
     sa.Column("deadline_at", UtcDateTime),
-    *_time_columns(),
+    *time_columns(),
     sa.UniqueConstraint("repo", "tag", "host_id"),
 )
 
@@ -415,15 +360,15 @@ image = sa.Table(
 interactive_session = sa.Table(
     "interactive_session",
     metadata,
-    _id_column(),
+    id_column(),
     sa.Column("token_hash", sa.String(64), nullable=False, unique=True),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("container_id", sa.String(36), nullable=False, index=True),
     sa.Column("project_id", sa.String(255), nullable=False),
     sa.Column("user_id", sa.String(255), nullable=False),
     sa.Column("exec_id", sa.String(64)),
-    _json_column("command"),
+    json_column("command"),
     sa.Column("tty", sa.Boolean, nullable=False),
-    _json_column("size"),
+    json_column("size"),
     sa.Column("expires_at", UtcDateTime, nullable=False),
 )

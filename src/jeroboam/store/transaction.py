@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from jeroboam.domain.bay_manifests import BayManifest
 from jeroboam.domain.clusters import Certificate
+from jeroboam.domain.containers import Container, list_volume_mounts
 from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.store import census, history, kinds, recheck, tables
@@ -26,6 +27,7 @@ from jeroboam.store.selectors import (
     NodeRecordSelector,
     ServiceSelector,
 )
+from jeroboam.store.volumes import VOLUME, VolumeRows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,6 +114,10 @@ class Transaction:
         return HostImageRows(self._connection, HOST_IMAGE, for_update=self._writable)
 
     @cached_property
+    def volumes(self) -> VolumeRows:
+        return VolumeRows(self._connection, VOLUME, for_update=self._writable)
+
+    @cached_property
     def quotas(self) -> kinds.QuotaRows:
         return kinds.QuotaRows(self._connection, kinds.QUOTA, for_update=self._writable)
 
@@ -126,6 +132,14 @@ class Transaction:
     @cached_property
     def node_records(self) -> Rows[NodeRecord, NodeRecordSelector]:
         return Rows(self._connection, kinds.NODE_RECORD, for_update=self._writable)
+
+    async def remove_container(self, container: Container) -> None:
+        """Remove the row of a container that is gone, end the records of its actions, and free its volumes."""
+        await self.containers.remove({"uuid": container.uuid})
+        await self.container_actions.close_deleted(container, self.now)
+        if list_volume_mounts(container.spec):
+            for volume in await self.volumes.release(container.uuid, self.now):
+                self.hint("dispatch", f"{volume.host_id}/volume/{volume.uuid}")
 
     def leases(self, topic: str) -> Leases:
         """Return the leases on `cluster`, `workload` or `orchestrated` objects."""

@@ -47,8 +47,9 @@ async def _change(call: Call, action: str, wish: dict[str, Any]) -> Container:
     check_fields(CONTAINERS, wish, call.parts.options.runtime)
     async with call.parts.store.write() as tx:
         container = await container_to_change(tx, call, action)
-        if "cpu" in wish and container.host_id is not None:
-            check_limits(await tx.hosts.get(container.host_id), wish["cpu"])
+        if "cpu" in wish:
+            host = await tx.hosts.get(container.host_id) if container.host_id is not None else None
+            check_limits(host, container.spec, wish["cpu"])
         limits = {name: wish[name] for name in LIMITS if name in wish}
         spec = replace(container.spec, auto_heal=wish.get("auto_heal", container.spec.auto_heal), **limits)
         updated_container = replace(container, name=wish.get("name", container.name), spec=spec, updated_at=tx.now)

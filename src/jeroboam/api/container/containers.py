@@ -23,8 +23,9 @@ from jeroboam.api.container.lookup import container_of, container_to_change, fla
 from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NeedsNewerVersion, RequestedHostNotFound
 from jeroboam.api.container.registries import check_image_of, find_registry
+from jeroboam.api.container.volumes import attach_volumes
 from jeroboam.api.wire import next_page, page_of
-from jeroboam.domain.containers import Container, ContainerSpec, OpKind
+from jeroboam.domain.containers import DEFAULT_CAPABILITIES, Container, ContainerSpec, OpKind
 from jeroboam.domain.field_effects import check_fields
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.domain.states import STANDS, ask_container
@@ -80,9 +81,11 @@ async def create(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         spec = await _with_registry(tx, call, spec)
         await check_quota(tx, call, call.caller.project_id, _use_of(spec, containers=1))
+        uuid = call.parts.ids.uuid()
+        spec = await attach_volumes(tx, call, spec, uuid)
         container = ask_container(
             Container(
-                uuid=call.parts.ids.uuid(),
+                uuid=uuid,
                 name=wish.get("name") or call.parts.ids.name("container"),
                 project_id=call.caller.project_id,
                 user_id=call.caller.user_id,
@@ -134,6 +137,8 @@ def _check_rights(call: Call, wish: dict[str, Any]) -> None:
     for name, rule in rules.items():
         if name in wish:
             call.enforce(rule)
+    if set(wish.get("cap_add", ())) - DEFAULT_CAPABILITIES:
+        call.enforce("container:create:cap_add")
     if wish.get("privileged"):
         call.enforce("container:create:privileged")
 

@@ -21,18 +21,16 @@ from jeroboam.api.fields import (
     without_reserved,
 )
 from jeroboam.api.options import ContainerBounds
-from jeroboam.domain.containers import BIND, HealthCheck, RestartPolicy
+from jeroboam.domain.containers import BIND, RESTARTING, HealthCheck, RestartPolicy
 from jeroboam.domain.images import is_reference
 
 _CPU = re.compile(r"[0-9]{0,9}(\.[0-9]{1,9})?", re.ASCII)
-RESTARTING = ("always", "unless-stopped")
-"""The restart policies that start a container again whatever its process ended with."""
 _PROTOCOLS = frozenset({"tcp", "udp"})
 _PORT_MOST = 65535
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255
 _KERNELS_OWN = frozenset({"proc", "sys", "dev"})
 _NET_KEYS = frozenset({"network", "port", "v4-fixed-ip", "v6-fixed-ip"})
-_MOUNT_KEYS = frozenset({"type", "source", "size", "destination"})
+_MOUNT_KEYS = frozenset({"type", "source", "size", "destination", "read_only"})
 
 NAME = text(
     low=2,
@@ -182,7 +180,7 @@ def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
         if member["type"] == BIND:
             _check_file(name, member)
         else:
-            raise InvalidField(name, member, "volumes cannot be mounted yet: only type bind, a file with its content.")
+            _check_volume(name, member)
     _check_apart(name, [member["destination"] for member in mounts])
     return mounts
 
@@ -197,23 +195,40 @@ def _check_apart(name: str, paths: list[str]) -> None:
             raise InvalidField(f"{name}/destination", path, f"{parent or path} is a file of its own.")
 
 
-def _check_file(name: str, member: dict[str, str]) -> None:
-    """Raise `InvalidField` for a mount that is no file with its content in base64."""
-    path = member["destination"]
+def _check_volume(name: str, member: dict[str, str]) -> None:
+    """Raise `InvalidField` for a mount that is no volume in a folder of its own."""
+    if "source" in member and "size" in member:
+        raise InvalidField(f"{name}/size", member["size"], "a volume that exists has its size already.")
+    member["destination"] = path = member["destination"].rstrip("/")
+    if not path:
+        raise InvalidField(f"{name}/destination", "/", "a volume has a folder of its own.")
+    check_path(name, path)
+    if member.setdefault("read_only", "False") not in {"True", "False"}:
+        raise InvalidField(f"{name}/read_only", member["read_only"], "it has to be true or false.")
+
+
+def check_path(name: str, path: str) -> None:
+    """Raise `InvalidField` for what cannot be the path of a mount."""
     parts = path.split("/")
     if not path.startswith("/") or path.endswith("/") or not {"", ".", ".."}.isdisjoint(parts[1:]):
-        raise InvalidField(f"{name}/destination", path, "it has to be the absolute path of a file.")
+        raise InvalidField(f"{name}/destination", path, "it has to be an absolute path.")
     if len(path.encode()) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_NAME for part in parts):
         limits = f"{_LONGEST_PATH} bytes, and each of its names {_LONGEST_NAME}"
         raise InvalidField(f"{name}/destination", path[:80], f"it may have at most {limits}.")
-    if not path.isprintable() or path.split("/")[1] in _KERNELS_OWN:
-        raise InvalidField(f"{name}/destination", path, "no file can be there.")
+    if not path.isprintable() or parts[1] in _KERNELS_OWN:
+        raise InvalidField(f"{name}/destination", path, "nothing can be mounted there.")
+
+
+def _check_file(name: str, member: dict[str, str]) -> None:
+    """Raise `InvalidField` for a mount that is no file with its content in base64."""
+    path = member["destination"]
+    check_path(name, path)
     try:
         base64.b64decode(member.get("source", ""), validate=True)
     except ValueError as error:
         raise InvalidField(f"{name}/source", "(not shown)", "it has to be the file's content in base64.") from error
-    if "source" not in member or "size" in member:
-        raise InvalidField(name, path, "a file has its content as source, and no size.")
+    if "source" not in member or "size" in member or "read_only" in member:
+        raise InvalidField(name, path, "a file has its content as source, no size, and is not read-only.")
 
 
 MOUNTS = FieldCheck(_mounts, _list_of(_MOUNT_KEYS))

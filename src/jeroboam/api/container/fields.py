@@ -5,16 +5,17 @@ an attribute of `ContainerSpec` and a row here. Neighbours: `field_checks`, `vie
 """
 
 import datetime as dt
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from jeroboam.api.call import NEWEST, Call
 from jeroboam.api.container import field_checks as checks
+from jeroboam.api.container.field_row import ADDED_SINCE, ContainerField
+from jeroboam.api.container.process_fields import PROCESS_FIELDS
 from jeroboam.api.container.refusals import NeedsNewerVersion, SchemaError
 from jeroboam.api.container.shapes import AddressShape, HealthCheckShape, RestartPolicyShape
 from jeroboam.api.container.views import show_addresses, show_healthcheck, show_restart_policy, stamp, status_detail
-from jeroboam.api.field_table import Field, build_shape, compile_view
+from jeroboam.api.field_table import build_shape, compile_view
 from jeroboam.api.fields import (
     LARGEST,
     FieldCheck,
@@ -32,7 +33,7 @@ from jeroboam.api.fields import (
 from jeroboam.api.options import ContainerBounds
 from jeroboam.api.shapes import Link, NextPage, Uuid
 from jeroboam.api.wire import links
-from jeroboam.domain.containers import Container, ContainerSpec, Status
+from jeroboam.domain.containers import DEDICATED, RESTARTING, Container, ContainerSpec, Status
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.field_effects import DOCKER, FieldTable, docker, refuse, service
 
@@ -48,31 +49,6 @@ UNBOUNDED = ContainerBounds(
     maximum_disk=LARGEST,
 )
 """For schemas: without the bounds that an operator may set."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerField(Field):
-    """One field of a container. What is shown with it is the time."""
-
-    check: FieldCheck | Callable[[ContainerBounds, int], FieldCheck] | None = None
-    """The check of its value in a create; None: a create does not take it. A function gets the API version."""
-    since: int = 1
-    """The first version whose schema has it."""
-    guarded: bool = False
-    """Whether only callers see it that the policy allows (`container:get_one:NAME`)."""
-    filter: FieldCheck | None = None
-    """The check of its value as an argument of a list."""
-
-    @property
-    def is_conditional(self) -> bool:
-        """Whether some answers lack it."""
-        return self.guarded
-
-    def check_at(self, bounds: ContainerBounds, version: int) -> FieldCheck | None:
-        """The check at that version; None where that version has no such field."""
-        if self.check is None or version < self.since:
-            return None
-        return self.check if isinstance(self.check, FieldCheck) else self.check(bounds, version)
 
 
 _TEXT = text(low=0)
@@ -107,7 +83,7 @@ FIELDS = (
     ContainerField(
         name="cpu_policy",
         check=choice("dedicated", "shared"),
-        effect={DOCKER: refuse("cores are shared: no host pins them", carries=("shared",))},
+        effect=docker("`dedicated`: whole cores of its own, where a host has some for that (`dedicated_cpus`)"),
         type=str,
     ),
     ContainerField(
@@ -285,9 +261,10 @@ FIELDS = (
     ContainerField(
         name="mounts",
         check=checks.MOUNTS,
-        effect=docker("files with their content (`bind`); volumes are refused yet"),
+        effect=docker("files with their content (`bind`); volumes by `source`, or new ones by `size`; `read_only`"),
         usable_since=11,
     ),
+    *PROCESS_FIELDS,
     ContainerField(name="created_at", type=str | None, show=lambda container, _: stamp(container.created_at)),
     ContainerField(name="updated_at", type=str | None, show=lambda container, _: stamp(container.updated_at)),
 )
@@ -300,7 +277,8 @@ HIDDEN = frozenset({"registry_domain", "hints", "exposed_ports", "nets", "mounts
 """Attributes of the spec that the published API does not show. `host` is shown as it was chosen."""
 GUARDED = tuple(field.name for field in FIELDS if field.guarded)
 
-_view = compile_view(FIELDS)
+_view = compile_view(field for field in FIELDS if not field.is_added)
+_view_added = compile_view(PROCESS_FIELDS)
 if TYPE_CHECKING:
     ContainerShape = dict[str, Any]
 else:
@@ -330,8 +308,11 @@ def view(container: Container, hidden_keys: Collection[str], now: dt.datetime) -
 
 
 def single(container: Container, call: Call) -> dict[str, Any]:
-    """One container, with its links."""
-    body = view(container, hidden_from(call), call.parts.clock.now())
+    """One container, with its links, and from the newest version on with the fields that Zun does not have."""
+    now = call.parts.clock.now()
+    body = view(container, hidden_from(call), now)
+    if call.version >= ADDED_SINCE:
+        body |= _view_added(container, now)
     return body | {"links": links(call.base, "containers", container.uuid)}
 
 
@@ -383,7 +364,7 @@ def build_spec(wish: Mapping[str, Any], bounds: ContainerBounds, version: int) -
     policy_name = wish["restart_policy"].name if "restart_policy" in wish else "no"
     if wish.get("security_groups") and wish.get("exposed_ports"):
         raise Invalid("security_groups and exposed_ports cannot be used together.", field="exposed_ports")
-    if wish.get("auto_remove") and policy_name in checks.RESTARTING:
+    if wish.get("auto_remove") and policy_name in RESTARTING:
         reason = f"restart_policy {policy_name} starts the container again after it ends, so it would never be removed."
         raise InvalidField("auto_remove", wish["auto_remove"], reason)
     values = {ACCEPTED[name].spec_attribute: value for name, value in wish.items() if name != "name"}
@@ -391,6 +372,12 @@ def build_spec(wish: Mapping[str, Any], bounds: ContainerBounds, version: int) -
         values["image_pull_policy"] = wish["image_pull_policy"].lower()
     if "security_groups" in wish:
         values["security_groups"] = tuple(dict.fromkeys(wish["security_groups"]))
+    if wish.get("cpu_policy") == DEDICATED and not wish.get("cpu", bounds.default_cpu).is_integer():
+        raise InvalidField("cpu", wish.get("cpu", bounds.default_cpu), "dedicated cores are whole ones.")
+    paths = [mount["destination"] for mount in wish.get("mounts", ())]
+    for path in wish.get("tmpfs", ()):
+        if path in paths:
+            raise InvalidField("tmpfs", path, "something else is mounted there.")
     if version < TTY_OF_ITS_OWN:
         values["tty"] = wish.get("interactive", False)
     return ContainerSpec(**{"cpu": bounds.default_cpu, "memory": bounds.default_memory, **values})

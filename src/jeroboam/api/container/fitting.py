@@ -7,7 +7,7 @@ a host has reported, every container is accepted.
 from collections.abc import Iterable, Mapping, Sequence
 
 from jeroboam.api.container.refusals import SchemaError
-from jeroboam.domain.containers import ContainerSpec
+from jeroboam.domain.containers import DEDICATED, ContainerSpec
 from jeroboam.domain.errors import describe_bad_value
 from jeroboam.domain.hosts import Host, PlacementSpec
 
@@ -17,7 +17,8 @@ NO_PATHS: Mapping[str, str] = {}
 
 def has_requirements(spec: ContainerSpec) -> bool:
     """Whether the container needs something that not every host has."""
-    return spec.cpu > 1 or any((spec.disk, spec.runtime, spec.availability_zone, spec.hints))
+    is_dedicated = spec.cpu_policy == DEDICATED
+    return spec.cpu > 1 or is_dedicated or any((spec.disk, spec.runtime, spec.availability_zone, spec.hints))
 
 
 def check_hosts(hosts: Sequence[Host], spec: PlacementSpec, *, paths: Mapping[str, str] = NO_PATHS) -> None:
@@ -31,7 +32,7 @@ def check_hosts(hosts: Sequence[Host], spec: PlacementSpec, *, paths: Mapping[st
     def path_of(field: str) -> str:
         return paths.get(field, field)
 
-    max_cpus = max(host.facts.cpus for host in hosts)
+    max_cpus = _count_most_cpus(hosts, spec)
     if spec.cpu > max_cpus:
         raise _refusal(path_of("cpu"), spec.cpu, f"no host has more than {_count_cores(max_cpus)}.")
     if spec.disk is not None and not any(host.facts.disk_quota_supported for host in hosts):
@@ -47,10 +48,22 @@ def check_hosts(hosts: Sequence[Host], spec: PlacementSpec, *, paths: Mapping[st
             raise _refusal(f"hints/{key}", value, f"no host's Engine has the label {name} with that value.")
 
 
-def check_limits(host: Host | None, cpu: float) -> None:
-    """Raise `SchemaError` if the container's own host has fewer cores."""
-    if host is not None and cpu > host.facts.cpus:
-        raise _refusal("cpu", cpu, f"the container's host has {_count_cores(host.facts.cpus)}.")
+def _count_most_cpus(hosts: Sequence[Host], spec: PlacementSpec) -> int:
+    """Return the most cores that one host has for it. Raises `SchemaError` if no host has cores of that kind."""
+    if spec.cpu_policy != DEDICATED:
+        return max(host.facts.shared_cpus for host in hosts)
+    max_cpus = max(len(host.facts.dedicated_cpus) for host in hosts)
+    if not max_cpus:
+        raise _refusal("cpu_policy", spec.cpu_policy, "no host has cores for that.")
+    return max_cpus
+
+
+def check_limits(host: Host | None, spec: ContainerSpec, cpu: float) -> None:
+    """Raise `SchemaError` if the container cannot have so many cores on its own host."""
+    if spec.cpu_policy == DEDICATED and cpu != spec.cpu:
+        raise _refusal("cpu", cpu, f"the container has {_count_cores(spec.cpu)} of its own, and keeps them.")
+    if host is not None and spec.cpu_policy != DEDICATED and cpu > host.facts.shared_cpus:
+        raise _refusal("cpu", cpu, f"the container's host has {_count_cores(host.facts.shared_cpus)}.")
 
 
 def _count_cores(cores: float) -> str:

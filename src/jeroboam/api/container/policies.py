@@ -15,7 +15,8 @@ _OWNERS = (
     "registry:get_all registry:create registry:get_one registry:update registry:delete"
 ).split()
 _ADMINS = (
-    "container:create:runtime container:create:image_pull_policy container:create:requested_destination "
+    "container:create:runtime container:create:cap_add container:create:image_pull_policy "
+    "container:create:requested_destination "
     "container:delete_force container:delete_all_projects container:get_one_all_projects "
     "container:get_all_all_projects container:get_one:host container:get_one:image_pull_policy "
     "container:action:events container:get_one:privileged container:get_one:runtime "

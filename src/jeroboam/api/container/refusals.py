@@ -45,6 +45,10 @@ class ImageNotFound(NotFound):
     code = "image-not-found"
 
 
+class VolumeNotFound(NotFound):
+    code = "volume-not-found"
+
+
 class ServiceNotFound(NotFound):
     code = "zun-service-not-found"
 

@@ -98,7 +98,10 @@ async def _send(socket: Socket, data: bytes, subprotocol: str | None) -> None:
 
 
 async def _carry_input(stream: ByteStream, socket: Socket, subprotocol: str | None) -> None:
-    """Pass the input on until the client goes away. What the process does not take any more is discarded."""
+    """Pass the input on until the client goes away. What the process does not take any more is discarded.
+
+    An empty frame ends the input, as the end of a file does. The published clients send none.
+    """
     takes_input = True
     while (message := await socket.receive()) is not None:
         try:
@@ -108,7 +111,8 @@ async def _carry_input(stream: ByteStream, socket: Socket, subprotocol: str | No
             return
         if takes_input:
             try:
-                await stream.send(data)
+                await (stream.send(data) if data else stream.end())
+                takes_input = bool(data)
             except StreamClosed:
                 takes_input = False
 

@@ -89,6 +89,9 @@ async def _show_requests(infra: ContainerInfraClient, definition: ClusterDefinit
             show_api_command(requests.format_create_template(template))
         name = str(template["name"])
     show_api_command(requests.format_create_cluster(requests.build_cluster_request(definition, name)))
+    if definition.node_groups:
+        show = shlex.join(["openstack", "coe", "cluster", "show", "-f", "value", "-c", "status", str(definition.name)])
+        show_line(f'while [ "$({show})" = CREATE_IN_PROGRESS ]; do sleep 2; done')
     for group in definition.node_groups:
         body = requests.build_nodegroup_request(group)
         show_api_command(requests.format_create_nodegroup(str(definition.name), body))

@@ -3,6 +3,8 @@
 Neighbours: the COE, which decides when; `engines`, which asks a manager.
 """
 
+from collections import defaultdict
+
 from jeroboam.coes.swarm.engines import DRAINED_LABEL, POLL_SECONDS, SwarmEngines, SwarmNode
 from jeroboam.domain.progress import Progress, list_some
 from jeroboam.kit.clock import Clock
@@ -21,9 +23,12 @@ async def remove_node(engines: SwarmEngines, manager: str, node: SwarmNode, cloc
 async def drain_node(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
     """Move the node's tasks away. A node that a user has drained stays drained afterwards.
 
-    Tasks that still run when time is up go down with the node; that is noted.
+    Tasks that still run when time is up go down with the node; that is noted. A replacement that was replaced itself
+    has failed, for its image may be on the drained node only: its slot is not waited for any longer.
     """
     tasks = await engines.list_running_tasks(manager, node)
+    former_ids = {task.id for task in await engines.list_starting_tasks(manager)}
+    replacement_ids: defaultdict[str, set[str]] = defaultdict(set)
     before = node.spec.get("Availability", "active")
     if before != "drain":
         labels = {**(node.spec.get("Labels") or {}), DRAINED_LABEL: before}
@@ -37,6 +42,10 @@ async def drain_node(engines: SwarmEngines, manager: str, node: SwarmNode, clock
         starting_tasks = [
             task for task in await engines.list_starting_tasks(manager) if not task.waits or task.slot in drained_slots
         ]
+        for task in starting_tasks:
+            if task.id not in former_ids:
+                replacement_ids[task.slot].add(task.id)
+        starting_tasks = [task for task in starting_tasks if len(replacement_ids[task.slot]) <= 1]
         if not running_tasks and not starting_tasks:
             progress.wait_for(())
             return

@@ -15,10 +15,11 @@ from jeroboam.conductor.batches import Batches
 from jeroboam.domain import states
 from jeroboam.domain.capsule_states import project_capsule
 from jeroboam.domain.capsules import Capsule
-from jeroboam.domain.containers import Container, OpKind
+from jeroboam.domain.containers import Container, OpKind, list_volume_mounts
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.scheduler.placement import (
     CandidateHost,
+    Placement,
     PlacementRefusal,
     PlacementRequest,
     PlacementRules,
@@ -47,6 +48,14 @@ class PlacementReconciler(ABC, Generic[T]):
     @abstractmethod
     async def _list(self, tx: Transaction, uuids: list[str]) -> list[T]:
         """Return these objects. Raises `BrokenRow` for an unreadable one."""
+
+    @abstractmethod
+    async def _build_requests(self, tx: Transaction, subjects: Sequence[T]) -> list[PlacementRequest]:
+        """Return what the scheduler has to know of these objects."""
+
+    @abstractmethod
+    async def _assign(self, tx: Transaction, subject: T, placement: Placement) -> T:
+        """Store the object with its host, and return it."""
 
     @abstractmethod
     async def _update(self, tx: Transaction, subject: T) -> None:
@@ -129,18 +138,24 @@ class PlacementReconciler(ABC, Generic[T]):
         await tx.serialise("", "placement")
         use_by_host = await tx.containers.use_by_host()
         hosts = await tx.hosts_without_lock.select()
-        candidates = [CandidateHost(host=host, use=use_by_host.get(host.uuid, ContainerUse())) for host in hosts]
+        pinned_cpus = await tx.containers.list_pinned_cpus()
+        candidates = [
+            CandidateHost(
+                host=host,
+                use=use_by_host.get(host.uuid, ContainerUse()),
+                pinned_cpus=pinned_cpus.get(host.uuid, frozenset()),
+            )
+            for host in hosts
+        ]
         rules = PlacementRules(now=tx.now, down_seconds=self._host_down_seconds)
-        requests = [PlacementRequest(uuid=subject.uuid, spec=subject.spec) for subject in subjects]
-        answers = place_containers(requests, candidates, rules)
+        answers = place_containers(await self._build_requests(tx, subjects), candidates, rules)
         waits: dict[str, float | None] = {}
         for subject in subjects:
             answer = answers[subject.uuid]
             if isinstance(answer, PlacementRefusal):
                 waits[subject.uuid] = await self._refuse(tx, subject, answer)
                 continue
-            placed_subject = replace(subject, host_id=answer.uuid, host=answer.hostname, failure=None)
-            await self._update(tx, placed_subject)
+            placed_subject = await self._assign(tx, subject, answer)
             self._hint_agent(tx, placed_subject)
             waits[subject.uuid] = self._seconds_left(placed_subject, tx.now)
         return waits
@@ -179,9 +194,31 @@ class ContainerReconciler(PlacementReconciler[Container]):
     async def _update(self, tx: Transaction, subject: Container) -> None:
         await tx.containers.update(states.project_container(subject))
 
+    async def _build_requests(self, tx: Transaction, subjects: Sequence[Container]) -> list[PlacementRequest]:
+        volume_hosts = await tx.volumes.list_hosts(
+            [container.uuid for container in subjects if list_volume_mounts(container.spec)]
+        )
+        return [
+            PlacementRequest(
+                uuid=container.uuid,
+                spec=container.spec,
+                volume_hosts=volume_hosts.get(container.uuid, frozenset()),
+            )
+            for container in subjects
+        ]
+
+    async def _assign(self, tx: Transaction, subject: Container, placement: Placement) -> Container:
+        host = placement.host
+        placed_container = replace(
+            subject, host_id=host.uuid, host=host.hostname, cpuset=placement.cpuset, failure=None
+        )
+        await self._update(tx, placed_container)
+        if list_volume_mounts(subject.spec):
+            await tx.volumes.settle(subject.uuid, host.uuid, host.hostname)
+        return placed_container
+
     async def _remove(self, tx: Transaction, subject: Container) -> None:
-        await tx.containers.remove({"uuid": subject.uuid})
-        await tx.container_actions.close_deleted(subject, tx.now)
+        await tx.remove_container(subject)
 
     async def _give_up(self, tx: Transaction, subject: Container, reason: str) -> None:
         changes: dict[str, Any] = {"given_up": subject.ops[-1].seq, "failure": reason, "updated_at": tx.now}
@@ -203,6 +240,16 @@ class CapsuleReconciler(PlacementReconciler[Capsule]):
 
     async def _update(self, tx: Transaction, subject: Capsule) -> None:
         await tx.capsules.update(project_capsule(subject))
+
+    async def _build_requests(self, tx: Transaction, subjects: Sequence[Capsule]) -> list[PlacementRequest]:
+        del tx
+        return [PlacementRequest(uuid=capsule.uuid, spec=capsule.spec) for capsule in subjects]
+
+    async def _assign(self, tx: Transaction, subject: Capsule, placement: Placement) -> Capsule:
+        host = placement.host
+        placed_capsule = replace(subject, host_id=host.uuid, host=host.hostname, failure=None)
+        await self._update(tx, placed_capsule)
+        return placed_capsule
 
     async def _remove(self, tx: Transaction, subject: Capsule) -> None:
         await tx.capsules.remove({"uuid": subject.uuid})

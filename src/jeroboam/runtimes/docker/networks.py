@@ -230,10 +230,8 @@ class ProjectNetworks:
 
     async def _set_packet_filter(self) -> tuple[str, ...]:
         """Set the rules; return why they could not be set, empty when they are."""
-        with translate_errors("asking the Engine for its machine"):
-            info = await self._engine().system.info()
         # A filter on this machine does not protect another machine.
-        if info.get("Name") != os.uname().nodename:
+        if not await is_own_machine(self._engine()):
             return ("the Docker Engine is on another machine",)
         return await shield_host(_BRIDGE)
 
@@ -252,6 +250,13 @@ class ProjectNetworks:
             "Options": options,
             "Labels": {KIND: ObjectKind.PROJECT_NETWORK.value, OWNER: self._installation, PROJECT: project},
         }
+
+
+async def is_own_machine(engine: DockerClient) -> bool:
+    """Whether the Engine runs on the machine of this process."""
+    with translate_errors("asking the Engine for its machine"):
+        info = await engine.system.info()
+    return bool(info.get("Name") == os.uname().nodename)
 
 
 def list_used_subnets(networks: Iterable[dict[str, Any]], routes: Iterable[HostRoute]) -> list[IPv4Network]:

@@ -6,7 +6,6 @@ labels that it is ours; after that its Engine id is cached. Neighbours: `spec`, 
 """
 
 import asyncio
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +35,7 @@ from jeroboam.runtimes.base import (
     CommandTimedOut,
     ContainerGone,
     ContainerState,
+    HostMount,
     InvalidRequest,
     Runtime,
     RuntimeOptions,
@@ -55,8 +55,9 @@ from jeroboam.runtimes.base import (
     SupportsTop,
 )
 from jeroboam.runtimes.docker import spec as spec_of
+from jeroboam.runtimes.docker.facts import ask_facts
 from jeroboam.runtimes.docker.images import EngineImages
-from jeroboam.runtimes.docker.networks import ProjectNetworks, start_unless_detached
+from jeroboam.runtimes.docker.networks import ProjectNetworks, is_own_machine, start_unless_detached
 from jeroboam.runtimes.docker.sandboxes import EngineSandboxes
 
 # The Engine's errors when ps does not know its options, or its output lacks the column that the Engine needs.
@@ -112,9 +113,7 @@ class DockerRuntime(
         return cls(installation=settings.installation, url=settings.url, options=settings.options)
 
     async def facts(self) -> HostFacts:
-        with translate_errors("asking the Engine for its facts"):
-            info = await self._live.system.info()
-        return spec_of.read_facts(info, await asyncio.to_thread(_read_disk_size, info.get("DockerRootDir", "")))
+        return await ask_facts(self._live, self._options)
 
     async def pull(
         self,
@@ -138,10 +137,23 @@ class DockerRuntime(
     async def remove_image(self, image: str) -> None:
         await self._images.remove_image(image)
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
+    async def create(
+        self,
+        uuid: str,
+        name: str,
+        spec: ContainerSpec,
+        *,
+        project: str,
+        volumes: Sequence[HostMount] = (),
+        cpuset: Sequence[int] = (),
+    ) -> ContainerState:
         body = spec_of.build_creation_body(
             installation=self.installation, uuid=uuid, project=project, spec=spec, options=self._options
         )
+        body["HostConfig"]["CpusetCpus"] = spec_of.format_cpus(cpuset, self._options)
+        if volumes and not await is_own_machine(self._ops):
+            raise Permanent("volumes lie on this machine, and its Docker Engine is on another one")
+        body["HostConfig"]["Mounts"] = spec_of.build_mounts(volumes)
         try:
             with translate_errors(f"creating container {name}"):
                 try:
@@ -371,30 +383,18 @@ class DockerRuntime(
     async def _inspect(self, uuid: str, engine: DockerClient) -> ContainerState:
         details = await engine.containers.container(self._ids.get(uuid, container_name(uuid))).show()
         labels = details["Config"]["Labels"] or {}
-        names = [details["Name"]]
-        own_uuid = spec_of.uuid_of(labels, names) or spec_of.member_uuid_of(labels, names)
+        own_uuid = spec_of.any_uuid_of(labels, [details["Name"]])
         if labels.get(spec_of.OWNER) != self.installation or own_uuid != uuid:
             raise ContainerGone(f"container {uuid} is not on this host")
         self._ids[uuid] = details["Id"]
         return spec_of.read_state(details)
 
     async def _events(self, since: float) -> AsyncIterator[str]:
-        filters = {
-            "type": ["container"],
-            "event": _TELLING,
-            "label": [f"{spec_of.OWNER}={self.installation}"],
-        }
+        labels = [f"{spec_of.OWNER}={self.installation}"]
+        filters = {"type": ["container"], "event": _TELLING, "label": labels}
         with translate_errors("following events"):
             async for event in client.events(self._live, filters, since):
                 uuid = spec_of.event_uuid_of(event["Actor"]["Attributes"])
                 if uuid is not None:
                     yield uuid
         raise Temporary("following events: the Docker Engine has closed the stream")
-
-
-def _read_disk_size(folder: str) -> int:
-    """Return the size of the disk with the Engine's folder; 0 when the folder is not on this machine."""
-    try:
-        return shutil.disk_usage(folder).total if folder else 0
-    except OSError:
-        return 0

@@ -163,6 +163,7 @@ class EngineSandboxes(SupportsSandboxes):
         body["Labels"] |= {KIND: ObjectKind.MEMBER.value, spec_of.SANDBOX: sandbox.uuid}
         namespace = f"container:{container_name(sandbox.uuid)}"
         body["HostConfig"] |= {
+            "CpusetCpus": spec_of.format_cpus((), self._options),
             "NetworkMode": namespace,
             "IpcMode": namespace,
             "Mounts": [

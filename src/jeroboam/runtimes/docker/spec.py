@@ -3,16 +3,17 @@
 The Engine's fields are those of its published API (1.41 and later). Neighbours: `runtime`, which sends the requests.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jeroboam.clients.docker_containers import build_memory_limits, find_owned_uuid, moment, state_of
 from jeroboam.clients.docker_images import check_image
-from jeroboam.domain.containers import BIND, Address, ContainerSpec, HealthCheck, RuntimeState
+from jeroboam.domain.containers import Address, ContainerSpec, HealthCheck, RuntimeState
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.owner_labels import KIND, ObjectKind, is_reserved
-from jeroboam.runtimes.base import ContainerState, RuntimeOptions
+from jeroboam.runtimes.base import ContainerState, HostMount, RuntimeOptions
 
 OWNER = "jeroboam.installation"
 CONTAINER = "jeroboam.container"
@@ -36,6 +37,11 @@ def member_uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | Non
     return find_owned_uuid(labels, names, label=CONTAINER, kind=ObjectKind.MEMBER) if is_member else None
 
 
+def any_uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
+    """Return the uuid of a container by itself or of a capsule; None for any other."""
+    return uuid_of(labels, names) or member_uuid_of(labels, names)
+
+
 def sandbox_uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
     """Return the uuid of the sandbox with these labels and names; None for any other container."""
     is_sandbox = labels.get(KIND) == ObjectKind.SANDBOX
@@ -52,8 +58,6 @@ def build_creation_body(
     *, installation: str, uuid: str, project: str, spec: ContainerSpec, options: RuntimeOptions
 ) -> dict[str, Any]:
     """Return the request body that creates the container. Raises `Permanent` for what this runtime does not support."""
-    if any(mount["type"] != BIND for mount in spec.mounts):
-        raise Permanent("the docker runtime does not mount volumes")
     if spec.nets:
         raise Permanent("the docker runtime attaches containers to the network of their project only")
     check_image(spec.full_image)
@@ -75,9 +79,24 @@ def build_creation_body(
         body["WorkingDir"] = spec.workdir
     if spec.hostname:
         body["Hostname"] = spec.hostname
+    if spec.user:
+        body["User"] = spec.user
     if spec.healthcheck is not None:
         body["Healthcheck"] = _build_healthcheck(spec.healthcheck)
     return body
+
+
+def build_mounts(volumes: Sequence[HostMount]) -> list[dict[str, Any]]:
+    """Return the mounts of these folders. Unlike `Binds`, they make no folder that is not there."""
+    return [
+        {
+            "Type": "bind",
+            "Source": str(volume.source),
+            "Target": volume.destination,
+            "ReadOnly": volume.is_read_only,
+        }
+        for volume in volumes
+    ]
 
 
 def build_limits(*, cpu: float, memory: int) -> dict[str, int]:
@@ -103,7 +122,12 @@ def _build_host_config(spec: ContainerSpec, options: RuntimeOptions) -> dict[str
         "Privileged": spec.privileged,
         **build_limits(cpu=spec.cpu, memory=spec.memory),
         # With raw sockets a container could forge packets of its neighbours.
-        "CapDrop": ["NET_RAW"],
+        "CapDrop": [name for name in dict.fromkeys(("NET_RAW", *spec.cap_drop)) if name not in spec.cap_add],
+        "CapAdd": list(spec.cap_add),
+        "ReadonlyRootfs": spec.read_only,
+        "Tmpfs": {path: f"rw,nosuid,nodev,size={size}m" for path, size in spec.tmpfs.items()},
+        "Ulimits": [{"Name": name, "Soft": limit.soft, "Hard": limit.hard} for name, limit in spec.ulimits.items()],
+        "Sysctls": dict(spec.sysctls),
         "PidsLimit": options.max_processes,
         "LogConfig": {
             "Type": "json-file",
@@ -115,6 +139,8 @@ def _build_host_config(spec: ContainerSpec, options: RuntimeOptions) -> dict[str
             "Name": spec.restart_policy.name,
             "MaximumRetryCount": spec.restart_policy.maximum_retry_count,
         }
+    if spec.init:
+        config["Init"] = True
     if spec.runtime:
         config["Runtime"] = spec.runtime
     if spec.disk:
@@ -187,7 +213,14 @@ def read_addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
     return tuple(addresses)
 
 
-def read_facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
+def format_cpus(cpuset: Sequence[int], options: RuntimeOptions) -> str:
+    """Return a container's own cores, or those that all share; empty if they share all of the machine."""
+    dedicated_cpus = options.dedicated_cpus
+    shared_cpus = [cpu for cpu in range(os.cpu_count() or 1) if dedicated_cpus and cpu not in dedicated_cpus]
+    return ",".join(map(str, cpuset or shared_cpus))
+
+
+def read_facts(info: Mapping[str, Any], disk_bytes: int, dedicated_cpus: tuple[int, ...] = ()) -> HostFacts:
     """Return the facts of the Engine's host."""
     return HostFacts(
         hostname=info["Name"],
@@ -201,6 +234,7 @@ def read_facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
         kernel_version=info.get("KernelVersion", ""),
         labels=dict(label.partition("=")[::2] for label in info.get("Labels") or ()),
         runtimes=tuple(sorted(info.get("Runtimes") or ())),
+        dedicated_cpus=dedicated_cpus,
         runtime_name="docker",
         runtime_version=info.get("ServerVersion", ""),
     )

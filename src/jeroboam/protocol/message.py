@@ -1,4 +1,4 @@
-"""The base of all messages. Neighbours: the package, which defines the messages; `capsules`."""
+"""The base of all messages."""
 
 from msgspec import Struct
 
