@@ -110,14 +110,9 @@ def test_members_are_asked_by_uuid(member):
     assert {"PLAIN=word", "SECRET=s3cr3t"} <= set(words)
     assert member(f"appcontainer exec {server} hostname") == member(f"appcontainer exec {sidecar} hostname")
     assert member.json(f"appcontainer show {server}")["status"] == "Running"
-    assert "PID" in member(f"appcontainer top {server}")
     assert member.json("appcontainer list") == []
-    assert (
-        "belongs to the capsule web"
-        in member.refused(f"appcontainer delete --stop {server}")
-        + member.run(f"appcontainer stop {server}")["out"]
-        + member.run(f"appcontainer stop {server}")["err"]
-    )
+    done = member.run(f"appcontainer stop {server}")
+    assert "belongs to the capsule web" in done["out"] + done["err"]
 
 
 def test_a_bad_template_names_the_path(member, tmp_path):
