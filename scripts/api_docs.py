@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from jeroboam.api.bays import baymodels, bays
 from jeroboam.api.call import NEWEST, Family, Route
+from jeroboam.api.container import capsule_fields
 from jeroboam.api.container import fields as container_fields
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.clusters import fields as cluster_fields
@@ -44,7 +45,8 @@ Every field that a request may have, written by `make docs` from the table that 
 with. A field is *carried out*; or it is *refused* with a 400 that names the field, the value and the reason, before
 anything is stored; or it is taken *without effect*, and the cluster says so: `health_status_reason` has
 `FieldsHonoured` with the fields that were set and do nothing (labels: `LabelsHonoured`). Of containers no field is
-without effect: they are carried out or refused. Null, an empty text and an empty list ask for nothing.
+without effect: they are carried out or refused. Of a capsule's template, fields of Kubernetes and of Zun that say
+nothing here are taken without effect ([capsules](capsules.md)). Null, an empty text and an empty list ask for nothing.
 
 *Service* is what the service does itself; *local* is the provider, *swarm* and *kubernetes* are the COEs, *docker* is
 the runtime.
@@ -54,6 +56,7 @@ FIELD_TABLES = {
     "Clusters": cluster_fields.EFFECTS,
     "Node groups": group_fields.EFFECTS,
     "Containers": container_fields.CONTAINERS,
+    "Templates of capsules": capsule_fields.EFFECTS,
     "Labels that providers read": field_effects.INFRA_LABELS,
     "Baymodels": baymodels.EFFECTS,
     "Bays": bays.EFFECTS,

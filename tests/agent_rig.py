@@ -3,18 +3,20 @@
 import asyncio
 import contextlib
 import datetime as dt
+from typing import Any
 
 from jeroboam.agent.journal import Journal
 from jeroboam.agent.session import Agent
-from jeroboam.domain.containers import ContainerObserved, ContainerSpec, Op, OpKind
+from jeroboam.domain.capsules import CapsuleObserved, CapsuleSpec, MemberSpec, SandboxSpec
+from jeroboam.domain.containers import ContainerSpec, Op, OpKind
 from jeroboam.protocol import (
+    AnyAssignment,
     Assignment,
     Assignments,
     ContainerForgotten,
     ContainerReport,
     Hello,
     HostReport,
-    ImageReport,
     LiveAnswer,
     LiveQuestion,
     LiveRequest,
@@ -23,6 +25,8 @@ from jeroboam.protocol import (
     ServerConnection,
     ToAgent,
 )
+from jeroboam.protocol.capsules import CapsuleAssignment, CapsuleReport
+from jeroboam.protocol.images import ImageReport
 from jeroboam.protocol.memory import session_pair
 from jeroboam.protocol.volumes import VolumeReport
 from jeroboam.runtimes.fake import FakeRuntime, InjectedFault
@@ -44,6 +48,32 @@ def assignment(*ops: Op, uuid: str = UUID, done: int = 0, deadline: dt.datetime 
     )
 
 
+CAPSULE = "ca950000-0000-4000-8000-000000000001"
+MAKE = Op(seq=1, kind=OpKind.CREATE)
+REMOVE = Op(seq=2, kind=OpKind.DELETE)
+
+
+def member(name: str, **changes) -> MemberSpec:
+    """A container of a capsule; its uuid ends with its name."""
+    uuid = f"c0ffee00-0000-4000-8000-{name:0>12}"
+    return MemberSpec(uuid=uuid, name=name, container=ContainerSpec(image="busybox"), **changes)
+
+
+def capsule(*ops: Op, done: int = 0, deadline: dt.datetime | None = None, **spec) -> CapsuleAssignment:
+    """A capsule with one container, unless the spec says otherwise."""
+    return CapsuleAssignment(
+        uuid=CAPSULE,
+        name="pod",
+        project_id="p",
+        generation=1,
+        spec=CapsuleSpec(**{"containers": (member("a"),)} | spec),
+        sandbox=SandboxSpec(uuid=CAPSULE, name="pod", project_id="p", hostname="pod"),
+        ops=ops,
+        done=done,
+        deadline_at=deadline,
+    )
+
+
 def op(seq: int, kind: OpKind, **params) -> Op:
     return Op(seq=seq, kind=kind, params=params)
 
@@ -59,10 +89,10 @@ class Rig:
         self._open_pair = open_pair
         self.clock = ManualClock()
         self.runtime = FakeRuntime(clock=self.clock)
-        self.assigned: dict[str, Assignment] = {}
+        self.assigned: dict[str, AnyAssignment] = {}
         self.kept: set[str] = set()
         """Uuids of containers that belong here, and of which the server can tell nothing."""
-        self.reports: list[ContainerReport] = []
+        self.reports: list[ContainerReport | CapsuleReport] = []
         self.hosts: list[Hello | HostReport] = []
         self.responses: list[LiveResponse] = []
         self.images: list[ImageReport] = []
@@ -117,7 +147,7 @@ class Rig:
                     await end.send(Assignments(containers=tuple(self.assigned.values()), kept=tuple(self.kept)))
                 case HostReport():
                     self.hosts.append(message)
-                case ContainerReport():
+                case ContainerReport() | CapsuleReport():
                     self.reports.append(message)
                 case ImageReport():
                     self.images.append(message)
@@ -131,7 +161,7 @@ class Rig:
         await self.end.send(message)
         await settle()
 
-    async def assign(self, wanted: Assignment) -> None:
+    async def assign(self, wanted: AnyAssignment) -> None:
         self.assigned[wanted.uuid] = wanted
         await self.send(wanted)
 
@@ -149,8 +179,11 @@ class Rig:
         self.runtime.misbehave(method, InjectedFault(gate=gate, after=after))
         return gate
 
-    def last(self, uuid: str = UUID) -> ContainerObserved:
+    def last(self, uuid: str = UUID) -> Any:
         return [report.observed for report in self.reports if report.uuid == uuid][-1]
+
+    def last_of_capsule(self) -> CapsuleObserved:
+        return self.last(CAPSULE)
 
     def patch_json(self) -> list[str | None]:
         return [report.observed.step for report in self.reports]

@@ -5,7 +5,9 @@ from msgspec.structs import replace
 from jeroboam.dispatch.ports import HostSession
 from jeroboam.domain.containers import ContainerObserved
 from jeroboam.domain.errors import UnreadableRow
-from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport, ImageReport, ImageWish
+from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport
+from jeroboam.protocol.capsules import CapsuleReport
+from jeroboam.protocol.images import ImageReport, ImageWish
 from jeroboam.protocol.volumes import VolumeReport, VolumeWish
 
 
@@ -57,7 +59,7 @@ class MemoryAssignmentStore:
             raise self.broken
         return self.containers.get(host_id, {}).get(container_uuid)
 
-    async def report(self, host_id: str, report: ContainerReport) -> bool:
+    async def report(self, host_id: str, report: ContainerReport | CapsuleReport) -> bool:
         if self.broken is not None:
             raise self.broken
         if report.uuid in self.unread:
@@ -67,6 +69,7 @@ class MemoryAssignmentStore:
         if found is None:
             return False
         ops = tuple(op for op in found.ops if op.seq > report.observed.seq)
+        assert isinstance(report.observed, ContainerObserved)
         known[report.uuid] = replace(found, ops=ops, done=max(found.done, report.observed.seq))
         self.observed[report.uuid] = report.observed
         return True

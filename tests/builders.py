@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from jeroboam.domain.bay_containers import BayContainer, BayContainerOp, BayContainerSpec, ContainerAction
 from jeroboam.domain.bay_manifests import KIND_NAMES, BayManifest, BayManifestKind, BayManifestSpec
+from jeroboam.domain.capsules import Capsule, CapsuleSpec, MemberSpec
 from jeroboam.domain.clusters import Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template, TemplateSpec
 from jeroboam.domain.containers import Container, ContainerSpec, Op, OpKind
 from jeroboam.domain.events import Event
@@ -81,6 +82,21 @@ def container(**changes) -> Container:
         created_at=NOW,
     )
     return replace(base, **changes)
+
+
+def capsule(**spec) -> Capsule:
+    """A capsule with one container, unless the spec says otherwise."""
+    member = MemberSpec(uuid=new_uuid(), name=f"m{next(_numbers)}", container=ContainerSpec(image="busybox"))
+    return Capsule(
+        uuid=new_uuid(),
+        name=f"p{next(_numbers)}",
+        project_id="p1",
+        user_id="u1",
+        spec=CapsuleSpec(**{"containers": (member,)} | spec),
+        ops=(Op(seq=1, kind=OpKind.CREATE),),
+        deadline_at=NOW + dt.timedelta(seconds=600),
+        created_at=NOW,
+    )
 
 
 def host(**changes) -> Host:

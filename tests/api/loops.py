@@ -8,8 +8,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from jeroboam.conductor.clusters.sealed_keys import make_certificate
 from jeroboam.domain.bay_containers import project_bay_container
+from jeroboam.domain.capsule_states import project_capsule
+from jeroboam.domain.capsules import Capsule, CapsuleObserved, CapsulePhase, MemberObserved
 from jeroboam.domain.clusters import MAIN, Node, NodeObserved, NodeState
-from jeroboam.domain.containers import Container, ContainerObserved, RuntimeState, Status
+from jeroboam.domain.containers import Address, Container, ContainerObserved, RuntimeState, Status
 from jeroboam.store import Store
 from tests.builders import NOW, host, new_uuid
 from tests.ports import PlainSealer
@@ -78,6 +80,31 @@ async def run_on_host(store: Store, uuid: str) -> Container:
             deadline_at=None,
         )
         await tx.containers.update(running)
+    return running
+
+
+async def run_capsule(store: Store, uuid: str, phase: CapsulePhase = CapsulePhase.RUNNING, **changes) -> Capsule:
+    """What loop and agent write once the containers of a capsule run; `changes` of what each of them is."""
+    async with store.write() as tx:
+        if not await tx.hosts.select({"hostname": "h1"}):
+            await tx.hosts.insert(host(last_seen=tx.now))
+        [on] = await tx.hosts.select({"hostname": "h1"})
+        capsule = await tx.capsules.get(uuid)
+        runs = ContainerObserved(state=RuntimeState.RUNNING, started_at=NOW, command=("sh",))
+        members = tuple(
+            replace(MemberObserved(uuid=member.uuid, container=runs, is_started=True, is_ready=True), **changes)
+            for member in capsule.spec.members
+        )
+        seen = CapsuleObserved(
+            seq=capsule.ops[-1].seq if capsule.ops else capsule.observed.seq,
+            state=RuntimeState.RUNNING,
+            phase=phase,
+            members=members,
+            started_at=NOW,
+            addresses=(Address(network="n1", addr="10.0.0.9", port="e1"),),
+        )
+        running = project_capsule(replace(capsule, host_id=on.uuid, host=on.hostname, observed=seen))
+        await tx.capsules.update(running)
     return running
 
 

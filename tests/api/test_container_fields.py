@@ -12,7 +12,7 @@ from jeroboam.domain.containers import Container
 from jeroboam.store import ContainerSelector, sort_keys
 from tests.builders import host
 
-PARAMETERS = ("container", "request", "capsule", "image", "network", "registry")
+PARAMETERS = ("container", "request", "image", "network", "registry")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,6 @@ async def test_what_is_not_there_yet_is_told_so(zun, method, path, since):
 
 async def test_who_may_not_ask_hears_so_first(zun):
     assert (await zun.get("/v1/images")).status == 403
-    assert (await zun.get("/v1/capsules?limit=1")).status == 501
     assert (await zun.get("/v1/capsule")).status == 404
 
 

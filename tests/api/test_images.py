@@ -8,7 +8,7 @@ from jeroboam.dispatch.records import DispatchRecords
 from jeroboam.domain.errors import Unavailable
 from jeroboam.domain.host_images import ImageProgress, ImageStatus
 from jeroboam.kit.ids import RandomIds
-from jeroboam.protocol import ImageReport
+from jeroboam.protocol.images import ImageReport
 from tests.builders import host, new_uuid
 
 KEYS = set("uuid links image_id repo tag size project_id host status status_reason".split())

@@ -88,6 +88,9 @@ async def test_every_route_refuses_arguments_that_it_does_not_know(app, family):
     for route in family.routes:
         client = Client(app, f"/{family.prefix}", token="admin", version=f"1.{max(route.since, 1)}")
         answer = await client.request(route.method, f"/v1{route.path}?nonsense=1", {})
+        if route.tolerates_arguments:
+            assert answer.status == route.status, (route.method, route.path)
+            continue
         assert answer.status == 400, (route.method, route.path)
         assert "nonsense" in answer.error["detail"]
 

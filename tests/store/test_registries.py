@@ -13,7 +13,8 @@ from jeroboam.domain.host_images import HostImage, ImageProgress, ImageStatus
 from jeroboam.domain.registries import Registry, RegistryLogin
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.ids import RandomIds
-from jeroboam.protocol import VERSION, Assignments, ContainerReport, Hello, ImageReport, ImageWish
+from jeroboam.protocol import VERSION, Assignments, ContainerReport, Hello
+from jeroboam.protocol.images import ImageReport, ImageWish
 from jeroboam.protocol.memory import session_pair
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.store import BrokenRow, Page, Store, tables

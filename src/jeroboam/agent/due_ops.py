@@ -1,10 +1,9 @@
-"""Which op of a container is next. Pure. Neighbour: `executor`, which carries it out."""
+"""Which op of a container or a capsule is next. Pure. Neighbours: the executors, which carry it out."""
 
 from dataclasses import dataclass
 
-from jeroboam.agent.journal import JournalEntry
 from jeroboam.domain.containers import Op, OpKind
-from jeroboam.protocol import Assignment
+from jeroboam.protocol import AnyAssignment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,9 +14,9 @@ class DueOp:
     skips_earlier: bool = False
 
 
-def find_due_op(assignment: Assignment, entry: JournalEntry) -> DueOp | None:
+def find_due_op(assignment: AnyAssignment, ended_seq: int) -> DueOp | None:
     """Return the next op, or None: the oldest op that has not ended, or a delete, which replaces the others."""
-    last_seq = max(assignment.done, entry.observed.seq)
+    last_seq = max(assignment.done, ended_seq)
     pending_ops = [op for op in assignment.ops if op.seq > last_seq]
     deletes = [op for op in pending_ops if op.kind is OpKind.DELETE]
     if deletes:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from jeroboam.agent.container_ports import ContainerPorts, lacks_parts
 from jeroboam.agent.due_ops import DueOp, find_due_op
-from jeroboam.agent.image_access import ImageAccess
+from jeroboam.agent.image_pulls import ImagePulls
 from jeroboam.agent.journal import Journal, JournalEntry
 from jeroboam.agent.observations import merge_state
 from jeroboam.agent.volumes import HostVolumes
@@ -23,7 +23,6 @@ from jeroboam.protocol import Assignment
 from jeroboam.runtimes.base import (
     ContainerGone,
     ContainerState,
-    ImageRegistryUnreachable,
     Runtime,
     SupportsPause,
     SupportsResize,
@@ -34,9 +33,6 @@ Tell = Callable[[str, ContainerObserved], Awaitable[None]]
 _NO_PAUSES = "this host's runtime cannot pause containers"
 _ENDED = frozenset({RuntimeState.EXITED, RuntimeState.DEAD})
 _STARTING = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT})
-PULL_SECONDS = 20.0
-"""The longest time without an answer of the registry. An attempt that has begun by then is not interrupted."""
-
 # Steps that can be interrupted at any moment and leave no half-made object.
 _INTERRUPTIBLE = frozenset({"image_pulling", "container_stopping"})
 
@@ -49,7 +45,7 @@ class OpExecutor:
         *,
         runtime: Runtime,
         journal: Journal,
-        access: ImageAccess,
+        pulls: ImagePulls,
         volumes: HostVolumes,
         clock: Clock,
         tell: Tell,
@@ -58,17 +54,16 @@ class OpExecutor:
         self._runtime = runtime
         self._volumes = volumes
         self._ports = ports
-        self._access = access
+        self._pulls = pulls
         self._journal = journal
         self._clock = clock
         self._tell = tell
         self._under_way: dict[str, int] = {}
         self._steps: dict[str, str] = {}
         self._reasons: dict[str, tuple[int, str]] = {}
-        self._pulling: dict[str, tuple[int, float]] = {}
 
     def find_due_op(self, assignment: Assignment) -> DueOp | None:
-        return find_due_op(assignment, self._journal.entry(assignment.uuid))
+        return find_due_op(assignment, self._journal.entry(assignment.uuid).observed.seq)
 
     def may_interrupt(self, uuid: str, assignment: Assignment | None) -> bool:
         """Whether the op in progress is no longer the next one and can be interrupted."""
@@ -152,7 +147,7 @@ class OpExecutor:
         self._journal.forget(uuid)
         self._reasons.pop(uuid, None)
         self._steps.pop(uuid, None)
-        self._pulling.pop(uuid, None)
+        self._pulls.forget(uuid)
 
     async def remove_stray(self, uuid: str) -> None:
         """Remove a container that carries our tag and is not assigned."""
@@ -179,21 +174,9 @@ class OpExecutor:
         return await self._ports.create(assignment, await self._volumes.provide(assignment.spec))
 
     async def _pull(self, assignment: Assignment, op: Op) -> None:
-        """Pull the image. Raises `Permanent` after `PULL_SECONDS` without a registry, as for a misspelt name."""
-        spec, key = assignment.spec, assignment.uuid
-        seq, since = self._pulling.get(key, (0, 0.0))
-        if seq != op.seq:
-            since = self._clock.monotonic()
-            self._pulling[key] = (op.seq, since)
-        try:
-            is_new = await self._access.provide(
-                spec.full_image, spec.image_pull_policy, project=assignment.project_id, login=assignment.login
-            )
-        except ImageRegistryUnreachable as error:
-            if self._clock.monotonic() - since >= PULL_SECONDS:
-                raise Permanent(error.reason) from error
-            raise
-        self._journal.note_image(spec.full_image, self._clock.now(), is_pulled=is_new)
+        await self._pulls.pull(
+            assignment.uuid, op.seq, assignment.spec, project=assignment.project_id, login=assignment.login
+        )
 
     async def _have(self, assignment: Assignment, due_op: DueOp) -> ContainerState:
         """Return the container; create it if it was never created or was removed from outside."""
@@ -360,7 +343,7 @@ class OpExecutor:
     async def _close(self, uuid: str, op: Op, observed: ContainerObserved) -> None:
         self._reasons.pop(uuid, None)
         self._steps.pop(uuid, None)
-        self._pulling.pop(uuid, None)
+        self._pulls.forget(uuid)
         observed = replace(observed, seq=op.seq, step=None)
         self._journal.end(uuid, observed)
         await self._report(uuid, observed)

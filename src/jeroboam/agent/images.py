@@ -10,15 +10,15 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from jeroboam.agent.executor import PULL_SECONDS
 from jeroboam.agent.image_access import ImageAccess
+from jeroboam.agent.image_pulls import PULL_SECONDS
 from jeroboam.agent.worker import pause_after
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.host_images import ImageProgress, ImageStatus
 from jeroboam.kit.attempts import seconds_left
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
-from jeroboam.protocol import ImageReport, ImageWish
+from jeroboam.protocol.images import ImageReport, ImageWish
 from jeroboam.runtimes.base import ImageRegistryUnreachable, Runtime, SupportsImages
 
 log = structlog.get_logger(__name__)

@@ -1,9 +1,10 @@
 """The journal: a small SQLite file with what the agent must remember when it is killed.
 
 For each container: the last op that ended, the op that was begun, when the container had been started before that op,
-and the last observation. Of images: which were pulled here and when they were used last, and of those that need a
-login, for which projects they are. WAL with synchronous=NORMAL keeps every write if the process is killed; more is not
-needed. A write takes some fifty microseconds, so it runs in the event loop. Neighbours: `executor` and `session`.
+and the last observation. For each capsule: the last observation, with what was decided on its containers. Of images:
+which were pulled here and when they were used last, and of those that need a login, for which projects they are. WAL
+with synchronous=NORMAL keeps every write if the process is killed; more is not needed. A write takes some fifty
+microseconds, so it runs in the event loop. Neighbours: the executors and `session`.
 """
 
 import datetime as dt
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from jeroboam.domain.capsules import CapsuleObserved
 from jeroboam.domain.containers import ContainerObserved
 
 _TABLE = """
@@ -20,6 +22,13 @@ CREATE TABLE IF NOT EXISTS container (
     uuid TEXT PRIMARY KEY,
     begun INTEGER,
     mark TEXT,
+    observed BLOB NOT NULL
+) WITHOUT ROWID
+"""
+
+_CAPSULE_TABLE = """
+CREATE TABLE IF NOT EXISTS capsule (
+    uuid TEXT PRIMARY KEY,
     observed BLOB NOT NULL
 ) WITHOUT ROWID
 """
@@ -40,6 +49,7 @@ CREATE TABLE IF NOT EXISTS pulled_image (
 """
 
 NOTHING = ContainerObserved()
+NO_CAPSULE = CapsuleObserved()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,9 +73,14 @@ class Journal:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute(_TABLE)
+        self._db.execute(_CAPSULE_TABLE)
         self._db.execute(_PRIVATE_TABLE)
         self._db.execute(_PULLED_TABLE)
         self._entries = dict(self._read())
+        self._capsules = {
+            uuid: msgspec.json.decode(observed, type=CapsuleObserved)
+            for uuid, observed in self._db.execute("SELECT uuid, observed FROM capsule").fetchall()
+        }
         self._private = set(self._db.execute("SELECT repository, project FROM private_image").fetchall())
 
     def entry(self, uuid: str) -> JournalEntry:
@@ -73,8 +88,27 @@ class Journal:
         return self._entries.get(uuid, JournalEntry())
 
     def list_uuids(self) -> frozenset[str]:
-        """Return the uuids of all entries."""
-        return frozenset(self._entries)
+        """Return the uuids of all containers and capsules."""
+        return frozenset(self._entries) | frozenset(self._capsules)
+
+    def has_capsule(self, uuid: str) -> bool:
+        """Whether the entry of that uuid is a capsule's."""
+        return uuid in self._capsules
+
+    def capsule(self, uuid: str) -> CapsuleObserved:
+        """Return the last observation of the capsule; an empty one for a new capsule."""
+        return self._capsules.get(uuid, NO_CAPSULE)
+
+    def record_capsule(self, uuid: str, observed: CapsuleObserved) -> None:
+        """Note what was observed of the capsule, and what was decided on its containers."""
+        values = (uuid, msgspec.json.encode(observed))
+        self._db.execute("INSERT OR REPLACE INTO capsule (uuid, observed) VALUES (?, ?)", values)
+        self._capsules[uuid] = observed
+
+    def forget_capsule(self, uuid: str) -> None:
+        """Remove the entry of the capsule: the server has forgotten it too."""
+        self._db.execute("DELETE FROM capsule WHERE uuid = ?", (uuid,))
+        self._capsules.pop(uuid, None)
 
     def begin(self, uuid: str, seq: int, mark: dt.datetime | None) -> None:
         """Note that an op begins, on a container that was last started at `mark`."""

@@ -2,8 +2,7 @@
 
 Three tasks run independently: the session (always reopened), the runtime's events (always followed again) and the
 heartbeat. After a possible gap, the containers of the runtime are compared with the assignments. A stop of the agent
-touches no container. Neighbours: `worker` and `executor`, which do the work; `images`, beside them; `queries` and
-`streams`, which serve live requests.
+touches none. Neighbours: `worker`, `executor`, `capsules`; `images`; `queries` and `streams`, for live requests.
 """
 
 import asyncio
@@ -15,7 +14,7 @@ import structlog
 
 from jeroboam.agent import queries
 from jeroboam.agent.container_ports import ContainerPorts
-from jeroboam.agent.executor import OpExecutor
+from jeroboam.agent.executors import build_executors, find_project
 from jeroboam.agent.image_access import ImageAccess
 from jeroboam.agent.image_prune import ImagePruner
 from jeroboam.agent.images import ImageWorker
@@ -23,6 +22,7 @@ from jeroboam.agent.journal import Journal
 from jeroboam.agent.streams import serve_stream
 from jeroboam.agent.volumes import HostVolumes
 from jeroboam.agent.worker import LONGEST_PAUSE, WorkerPool, pause_after
+from jeroboam.domain.capsules import CapsuleObserved
 from jeroboam.domain.containers import ContainerObserved, RuntimeState
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.domain.hosts import HostFacts
@@ -32,6 +32,7 @@ from jeroboam.networking.base import Networking
 from jeroboam.protocol import (
     VERSION,
     AgentConnection,
+    AnyAssignment,
     Assignment,
     Assignments,
     ContainerForgotten,
@@ -39,7 +40,6 @@ from jeroboam.protocol import (
     FromAgent,
     Hello,
     HostReport,
-    ImageWish,
     LiveFailure,
     LiveFailureKind,
     LiveRequest,
@@ -53,9 +53,12 @@ from jeroboam.protocol import (
     ToAgent,
 )
 from jeroboam.protocol.agent_streams import AgentStreams
+from jeroboam.protocol.capsules import CapsuleAssignment, CapsuleReport
 from jeroboam.protocol.codec import UnencodableMessage
+from jeroboam.protocol.images import ImageWish
 from jeroboam.protocol.volumes import VolumeWish
 from jeroboam.runtimes.base import Runtime, SupportsCleanup
+from jeroboam.runtimes.sandboxes import SupportsSandboxes
 from jeroboam.storage.base import Storage
 
 log = structlog.get_logger(__name__)
@@ -87,21 +90,17 @@ class Agent:
         image_days: int = 0,
         networking: Networking | None = None,
     ) -> None:
-        self._runtime = runtime
-        self._journal = journal
-        self._clock = clock
-        self._hostname = hostname
-        self._open_session = open_session
-        self._execute_limit = execute_limit
-        self._heartbeat = heartbeat
+        self._runtime, self._journal, self._clock = runtime, journal, clock
+        self._hostname, self._open_session = hostname, open_session
+        self._execute_limit, self._heartbeat = execute_limit, heartbeat
         self._connection: AgentConnection | None = None
         self._facts: HostFacts | None = None
         self._trouble: str | None = None
-        self._assignments: dict[str, Assignment] = {}
+        self._assignments, self._capsules = dict[str, Assignment](), dict[str, CapsuleAssignment]()
         self._is_complete = False
         self._kept: set[str] = set()
-        """Uuids of containers that belong on this host and that the server could not describe."""
-        self._sent: dict[str, ContainerObserved] = {}
+        """Uuids of containers and capsules that belong on this host and that the server could not describe."""
+        self._sent: dict[str, ContainerObserved | CapsuleObserved] = {}
         self._commands: queries.RunningCommands = {}
         self._stream_counts: Counter[str] = Counter()
         """Open streams by project."""
@@ -112,7 +111,7 @@ class Agent:
         self._images = ImageWorker(runtime=runtime, access=self._access, clock=clock, send=self._send)
         self._ports = ContainerPorts(runtime=runtime, networking=networking, assignments=self._assignments)
         self._volumes = HostVolumes(storage=storage, clock=clock, send=self._send)
-        self._executor = OpExecutor(
+        self._executor, self._capsule_executor = build_executors(
             runtime=runtime,
             journal=journal,
             access=self._access,
@@ -120,13 +119,24 @@ class Agent:
             clock=clock,
             tell=self._tell,
             ports=self._ports,
+            look=self._look_at_capsule,
         )
-        self._workers = WorkerPool(
+        self._workers = WorkerPool[Assignment](
             executor=self._executor,
             find_assignment=self._assignments.get,
-            is_complete=lambda uuid: self._is_complete and uuid not in self._kept,
+            is_complete=self._may_remove_strays,
             clock=clock,
         )
+        self._capsule_workers = WorkerPool[CapsuleAssignment](
+            executor=self._capsule_executor,
+            find_assignment=self._capsules.get,
+            is_complete=self._may_remove_strays,
+            clock=clock,
+        )
+
+    def _may_remove_strays(self, uuid: str) -> bool:
+        """Whether what has that uuid and is not assigned is a stray."""
+        return self._is_complete and uuid not in self._kept
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -139,6 +149,8 @@ class Agent:
         finally:
             await self._tasks.close()
             await self._workers.close()
+            await self._capsule_workers.close()
+            await self._capsule_executor.close()
             await self._images.close()
             await self._volumes.close()
 
@@ -194,7 +206,7 @@ class Agent:
                 self._open_stream(message, streams)
             case Assignments():
                 self._take_all(message)
-            case Assignment():
+            case Assignment() | CapsuleAssignment():
                 self._take_assignment(message)
             case ContainerForgotten():
                 self._release(message.uuid)
@@ -207,8 +219,7 @@ class Agent:
 
     def _open_stream(self, message: StreamOpen, streams: AgentStreams) -> None:
         """Serve the stream, unless its project has so many on this host that others would get none."""
-        assignment = self._assignments.get(message.container)
-        project = assignment.project_id if assignment is not None else ""
+        project = find_project(message.container, self._assignments, self._capsules.values())
         if self._stream_counts[project] >= MAX_PROJECT_STREAMS:
             streams.refuse(message, f"the project has {MAX_PROJECT_STREAMS} sessions on this host already")
             return
@@ -220,10 +231,18 @@ class Agent:
         task = self._tasks.start(f"stream {stream.number}", work)
         task.add_done_callback(lambda _: self._stream_counts.subtract((project,)))
 
-    def _take_assignment(self, assignment: Assignment) -> None:
-        if self._assignments.get(assignment.uuid) == assignment:
+    def _take_assignment(self, assignment: AnyAssignment) -> None:
+        if (self._assignments.get(assignment.uuid) or self._capsules.get(assignment.uuid)) == assignment:
             # The server asks again, so it has lost the last report.
             self._sent.pop(assignment.uuid, None)
+        self._put(assignment)
+
+    def _put(self, assignment: AnyAssignment) -> None:
+        """Have a worker look at a new or changed assignment."""
+        if isinstance(assignment, CapsuleAssignment):
+            self._capsules[assignment.uuid] = assignment
+            self._capsule_workers.call(assignment.uuid)
+            return
         before = self._assignments.get(assignment.uuid)
         self._assignments[assignment.uuid] = assignment
         if before is not None and before.ports != assignment.ports:
@@ -231,25 +250,42 @@ class Agent:
         self._workers.call(assignment.uuid)
 
     def _take_all(self, message: Assignments) -> None:
-        assignments = {assignment.uuid: assignment for assignment in message.containers}
+        uuids = {assignment.uuid for assignment in message.containers}
         self._kept = set(message.kept)
-        for uuid in (self._assignments.keys() | self._journal.list_uuids()) - assignments.keys() - self._kept:
+        known_uuids = self._assignments.keys() | self._capsules.keys() | self._journal.list_uuids()
+        for uuid in known_uuids - uuids - self._kept:
             self._release(uuid)
-        self._assignments.update(assignments)
         self._is_complete = True
-        for uuid in assignments:
-            self._workers.call(uuid)
+        for assignment in message.containers:
+            self._put(assignment)
         self._tasks.start("comparison", self._compare_quietly())
 
     def _release(self, uuid: str) -> None:
-        """Forget a container. If it still exists, its worker removes it as a stray."""
+        """Forget a container or a capsule. If it still exists, its worker removes it as a stray."""
+        self._kept.discard(uuid)
+        self._sent.pop(uuid, None)
+        capsule = self._capsules.pop(uuid, None)
+        if capsule is not None:
+            self._capsule_executor.end_probes(capsule)
+        if capsule is not None or self._journal.has_capsule(uuid):
+            self._capsule_executor.forget(uuid)
+            self._capsule_workers.call(uuid)
+            return
         assignment = self._assignments.pop(uuid, None)
         if assignment is not None and assignment.ports:
             self._tasks.start("ports", self._ports.ensure_quietly())
-        self._kept.discard(uuid)
-        self._sent.pop(uuid, None)
         self._executor.forget(uuid)
         self._workers.call(uuid)
+
+    def _look_at_capsule(self, uuid: str) -> None:
+        self._capsule_workers.look(uuid)
+
+    def _look(self, uuid: str) -> None:
+        """Have a worker look at what an event is about."""
+        if uuid not in self._assignments and isinstance(self._runtime, SupportsSandboxes):
+            self._capsule_workers.look(uuid)
+        if uuid not in self._capsules:
+            self._workers.look(uuid)
 
     async def _answer(self, request: LiveRequest) -> None:
         response = await queries.answer_request(
@@ -272,7 +308,7 @@ class Agent:
                     await self._probe()
                     await self._send(HostReport(facts=self._facts, error=self._trouble))
                 async for uuid in events:
-                    self._workers.look(uuid)
+                    self._look(uuid)
             except DriverError as error:
                 log.info("agent.runtime-away", error=error.reason)
                 self._facts, self._trouble = None, error.reason
@@ -303,7 +339,7 @@ class Agent:
             self._facts, self._trouble = replace(facts, hostname=self._hostname), None
 
     async def _compare(self) -> None:
-        """Have a worker look at each container that has changed or is not assigned."""
+        """Have a worker look at each container that has changed or is not assigned, and at each capsule."""
         states = {state.uuid: state for state in await self._runtime.list_owned()}
         if self._cleanup is None or self._cleanup.done():
             self._cleanup = self._tasks.start("tidying", self._tidy())
@@ -313,6 +349,10 @@ class Agent:
         for uuid in self._assignments.keys() - states.keys():
             if self._journal.entry(uuid).observed.state is not RuntimeState.ABSENT:
                 self._workers.look(uuid)
+        if isinstance(self._runtime, SupportsSandboxes):
+            sandboxes = {sandbox.uuid for sandbox in await self._runtime.list_sandboxes()}
+            for uuid in sandboxes | self._capsules.keys():
+                self._capsule_workers.look(uuid)
 
     async def _tidy(self) -> None:
         """Clean up in a separate task: no container waits for it, and its failure affects nothing else."""
@@ -331,13 +371,18 @@ class Agent:
         except Temporary as error:
             log.info("agent.no-comparison", error=error.reason)
 
-    async def _tell(self, uuid: str, observed: ContainerObserved) -> None:
+    async def _tell(self, uuid: str, observed: ContainerObserved | CapsuleObserved) -> None:
         """Send the report unless it repeats the last one of this session."""
         content = replace(observed, reported_at=None)
         if self._connection is None or self._sent.get(uuid) == content:
             return
         self._sent[uuid] = content
-        if not await self._send(ContainerReport(uuid=uuid, observed=observed)):
+        report: FromAgent = (
+            CapsuleReport(uuid=uuid, observed=observed)
+            if isinstance(observed, CapsuleObserved)
+            else ContainerReport(uuid=uuid, observed=observed)
+        )
+        if not await self._send(report):
             self._sent.pop(uuid, None)
 
     async def _send(self, message: FromAgent) -> bool:

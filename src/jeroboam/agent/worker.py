@@ -1,6 +1,6 @@
-"""The workers: at most one for each container at a time, many containers at once.
+"""The workers: at most one for each container or capsule at a time, many of these at once.
 
-A container has a worker only while there is work for it. The worker settles its container until nothing is due. It
+Each has a worker only while there is work for it. The worker settles it until nothing is due. It
 retries after temporary errors with growing pauses, ends ops whose deadline has passed, and interrupts a pull or a stop
 that a delete has made useless. Neighbours: `executor`, which carries ops out; `session`, which calls workers.
 """
@@ -8,17 +8,18 @@ that a delete has made useless. Neighbours: `executor`, which carries ops out; `
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from jeroboam.agent.due_ops import DueOp
-from jeroboam.agent.executor import OpExecutor
-from jeroboam.domain.containers import OpKind
+from jeroboam.domain.containers import Op, OpKind
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.attempts import RetryPolicy, seconds_left
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.protocol import Assignment
+from jeroboam.protocol.capsules import CapsuleAssignment
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,42 @@ SLOW_SECONDS = 5.0
 GRACE_SECONDS = 30.0
 
 
+A = TypeVar("A", Assignment, CapsuleAssignment)
+A_contra = TypeVar("A_contra", Assignment, CapsuleAssignment, contravariant=True)
+
+
+class Executor(Protocol[A_contra]):
+    """What carries the ops of one kind of assignment out."""
+
+    def find_due_op(self, assignment: A_contra) -> DueOp | None:
+        """Return the next op, or None."""
+        ...
+
+    def may_interrupt(self, uuid: str, assignment: A_contra | None) -> bool:
+        """Whether what is under way is no longer wanted and can be interrupted."""
+        ...
+
+    async def perform(self, assignment: A_contra, due_op: DueOp) -> None:
+        """Carry the op out and report the result. Raises `Temporary` if the op has to be retried."""
+        ...
+
+    async def report_wait(self, assignment: A_contra, op: Op, reason: str) -> None:
+        """Report why the op has to be retried."""
+        ...
+
+    async def give_up(self, assignment: A_contra, op: Op) -> None:
+        """End the op as failed: its deadline has passed."""
+        ...
+
+    async def observe(self, assignment: A_contra) -> float | None:
+        """Report what has changed. Return in how many seconds to look again, if no event says so before."""
+        ...
+
+    async def remove_stray(self, uuid: str) -> None:
+        """Remove what carries our tag and is not assigned."""
+        ...
+
+
 class _Outcome(Enum):
     IDLE = auto()
     MORE = auto()
@@ -40,7 +77,7 @@ class _Outcome(Enum):
 
 
 class _Slot:
-    """The worker of one container."""
+    """The worker of one container or capsule."""
 
     def __init__(self) -> None:
         self.dirty = True
@@ -48,38 +85,50 @@ class _Slot:
         self.attempt: asyncio.Task[_Outcome] | None = None
 
 
-class WorkerPool:
+class WorkerPool(Generic[A]):
     """Starts and ends workers.
 
-    `find_assignment` returns the present assignment of a container, `is_complete` whether all assignments are known.
+    `find_assignment` returns the present assignment of a uuid, `is_complete` whether all assignments are known.
     """
 
     def __init__(
         self,
         *,
-        executor: OpExecutor,
-        find_assignment: Callable[[str], Assignment | None],
+        executor: Executor[A],
+        find_assignment: Callable[[str], A | None],
         is_complete: Callable[[str], bool],
         clock: Clock,
     ) -> None:
-        self._executor = executor
-        self._find_assignment = find_assignment
+        self._executor: Executor[A] = executor
+        self._find_assignment: Callable[[str], A | None] = find_assignment
         self._is_complete = is_complete
         self._clock = clock
         self._slots: dict[str, _Slot] = {}
+        self._timers: dict[str, asyncio.Task[None]] = {}
         self._tasks = Tasks(_report)
 
     def look(self, uuid: str) -> None:
-        """Have a worker look at the container, which may have changed."""
+        """Have a worker look at what may have changed."""
+        timer = self._timers.pop(uuid, None)
+        if timer is not None:
+            timer.cancel()
         slot = self._slots.get(uuid)
         if slot is not None:
             slot.dirty = True
             return
         slot = self._slots[uuid] = _Slot()
-        self._tasks.start(f"container {uuid}", self._work(uuid, slot))
+        self._tasks.start(f"worker {uuid}", self._work(uuid, slot))
+
+    def _look_later(self, uuid: str, seconds: float) -> None:
+        async def wait() -> None:
+            await self._clock.sleep(seconds)
+            self._timers.pop(uuid, None)
+            self.look(uuid)
+
+        self._timers[uuid] = self._tasks.start(f"timer {uuid}", wait())
 
     def call(self, uuid: str) -> None:
-        """Have a worker look at once, even during a pause: the assignment of the container has changed."""
+        """Have a worker look at once, even during a pause: the assignment has changed."""
         self.look(uuid)
         slot = self._slots[uuid]
         slot.call_event.set()
@@ -87,7 +136,7 @@ class WorkerPool:
             slot.attempt.cancel()
 
     async def close(self) -> None:
-        """End all workers. Containers keep running."""
+        """End all workers. Containers and capsules keep running."""
         await self._tasks.close()
 
     async def _work(self, uuid: str, slot: _Slot) -> None:
@@ -141,7 +190,7 @@ class WorkerPool:
             for task in (*tasks, slow_report):
                 task.cancel()
 
-    async def _tell_if_slow(self, assignment: Assignment | None, due_op: DueOp | None) -> None:
+    async def _tell_if_slow(self, assignment: A | None, due_op: DueOp | None) -> None:
         """Report an op that takes too long, so that the waiting user knows."""
         if assignment is None or due_op is None:
             return
@@ -151,7 +200,7 @@ class WorkerPool:
             assignment, due_op.op, f"{due_op.op.kind} takes more than {patience:g} seconds"
         )
 
-    async def _settle(self, uuid: str, assignment: Assignment | None, due_op: DueOp | None) -> _Outcome:
+    async def _settle(self, uuid: str, assignment: A | None, due_op: DueOp | None) -> _Outcome:
         """Take one step. Errors are logged or reported here."""
         try:
             if assignment is None:
@@ -160,19 +209,21 @@ class WorkerPool:
                     await self._executor.remove_stray(uuid)
                 return _Outcome.IDLE
             if due_op is None:
-                await self._executor.observe(assignment)
+                seconds = await self._executor.observe(assignment)
+                if seconds is not None:
+                    self._look_later(uuid, seconds)
                 return _Outcome.IDLE
             await self._executor.perform(assignment, due_op)
         except DriverError as error:
             return await self._handle_failure(assignment, due_op, error.reason)
         except Exception:
-            log.exception("agent.bug", container=uuid)
+            log.exception("agent.bug", uuid=uuid)
             return await self._handle_failure(
                 assignment, due_op, "the agent had an internal error; its log has the details"
             )
         return _Outcome.MORE
 
-    async def _handle_failure(self, assignment: Assignment | None, due_op: DueOp | None, reason: str) -> _Outcome:
+    async def _handle_failure(self, assignment: A | None, due_op: DueOp | None, reason: str) -> _Outcome:
         if assignment is None or due_op is None:
             return _Outcome.AGAIN
         await self._executor.report_wait(assignment, due_op.op, reason)

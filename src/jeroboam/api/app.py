@@ -336,6 +336,8 @@ class _Mount:
         for name, raw in pairs:
             check = route.query.get(name)
             if check is None:
+                if route.tolerates_arguments:
+                    continue
                 raise Refused(self._family.unknown_argument(name), field=name)
             if "\0" in raw:
                 raise Refused(f"The argument {name} holds a NUL character.", field=name)

@@ -170,6 +170,8 @@ class Route:
     """The policy rule; None only where the published contract has no check."""
     query: Mapping[str, FieldCheck] = field(default_factory=dict)
     """The query arguments of the method, with their checks; any other is refused."""
+    tolerates_arguments: bool = False
+    """Whether any other argument is ignored instead, as the published API does it here."""
     body: Schema | None = None
     """The schema of the body; None where the method reads none."""
     body_needed: bool = True

@@ -161,6 +161,42 @@ def strings(*, low: int = 1, high: int = 255) -> FieldCheck:
     return FieldCheck(run, {"type": "array", "items": item.schema})
 
 
+def list_of(check: FieldCheck, *, low: int = 0, high: int = 64) -> FieldCheck:
+    """A list of that length. Its members are called by their number: `volumes/0`."""
+
+    def run(name: str, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise InvalidField(name, value, "it has to be a list.")
+        if not low <= len(value) <= high:
+            raise InvalidField(name, f"a list of {len(value)}", f"it has to have {low} to {high} members.")
+        return tuple(check(f"{name}/{number}", member) for number, member in enumerate(value))
+
+    return FieldCheck(run, {"type": "array", "items": check.schema, "minItems": low, "maxItems": high})
+
+
+def object_of(table: Mapping[str, FieldCheck], *required_names: str, tolerates_others: bool = False) -> FieldCheck:
+    """An object with these members, which are called by their path: `metadata/name`. A null counts as absent.
+
+    Others are refused, or with `tolerates_others` left out. A refusal shows no value of theirs.
+    """
+
+    def run(name: str, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise InvalidField(name, type(value).__name__, "it has to be an object.")
+        for key in value:
+            if key not in table and not tolerates_others:
+                rule = f"there is no such field. There are: {', '.join(sorted(table))}."
+                raise InvalidField(f"{name}/{key[:LONGEST_KEY]}", "(not shown)", rule)
+        for key in required_names:
+            if value.get(key) is None:
+                raise InvalidField(f"{name}/{key}", None, "it is required.")
+        members = {key: member for key, member in value.items() if key in table and member is not None}
+        return {key: table[key](f"{name}/{key}", member) for key, member in members.items()}
+
+    schema = body_of({key: optional(check) for key, check in table.items()}, *required_names)
+    return FieldCheck(run, {**schema, "additionalProperties": tolerates_others})
+
+
 LONGEST_KEY = 255
 LARGEST_MAPPING = 1 << 18
 """The most characters that keys and values of an object of strings have together."""

@@ -20,7 +20,7 @@ from jeroboam.conductor.bays.strays import StrayCollector
 from jeroboam.conductor.clusters.certificates import CertificateSigner
 from jeroboam.conductor.clusters.loop import ClusterReconciler, Drivers
 from jeroboam.conductor.clusters.scaling import AutoScaler
-from jeroboam.conductor.containers.loop import ContainerReconciler
+from jeroboam.conductor.containers.loop import CapsuleReconciler, ContainerReconciler
 from jeroboam.conductor.gateway import ConductorGateway
 from jeroboam.conductor.loop import LeasedReconciler, LeaseRunner, Loop, Reconciler
 from jeroboam.conductor.membership import Membership
@@ -60,7 +60,7 @@ def start_conductor(context: ProcessContext, parts: ConductorParts) -> Membershi
     )
     reconcilers: list[tuple[Reconciler, int]] = [
         (_lease(context, _build_clusters(context, parts)), settings.parallel_clusters),
-        (_build_containers(context), settings.parallel_containers),
+        *((reconciler, settings.parallel_containers) for reconciler in _build_containers(context)),
         *((_lease(context, subject), settings.parallel_containers) for subject in _build_bays(context, parts)),
     ]
     loops = [_build_loop(context, membership, reconciler, parallel) for reconciler, parallel in reconcilers]
@@ -154,8 +154,13 @@ def _build_clusters(context: ProcessContext, parts: ConductorParts) -> ClusterRe
     )
 
 
-def _build_containers(context: ProcessContext) -> ContainerReconciler:
-    return ContainerReconciler(store=context.store, host_down_seconds=context.settings.conductor.service_down_seconds)
+def _build_containers(context: ProcessContext) -> tuple[Reconciler, ...]:
+    """Return the reconcilers of what is on hosts."""
+    seconds = context.settings.conductor.service_down_seconds
+    return (
+        ContainerReconciler(store=context.store, host_down_seconds=seconds),
+        CapsuleReconciler(store=context.store, host_down_seconds=seconds),
+    )
 
 
 def _build_bays(context: ProcessContext, parts: ConductorParts) -> tuple[LeasedReconciler, ...]:

@@ -7,7 +7,7 @@ Engine. Rows in a PostgreSQL of the operator's stay there. Neighbours: `cli`; `s
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from jeroboam.bootstrap import drivers
@@ -17,7 +17,8 @@ from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.words import format_count
-from jeroboam.runtimes.base import SupportsCleanup, SupportsClose
+from jeroboam.runtimes.base import Runtime, SupportsCleanup, SupportsClose
+from jeroboam.runtimes.sandboxes import SupportsSandboxes
 from jeroboam.settings import Settings
 
 
@@ -63,6 +64,7 @@ async def read_summary(settings: Settings) -> InstallationSummary:
         groups = await tx.nodegroups.groups_of(*[cluster.uuid for cluster in clusters])
         sizes = {uuid: sum(group.spec.node_count for group in members) for uuid, members in groups.items()}
         containers = await tx.containers.select()
+        capsules = await tx.capsules.select()
         hosts, services = await tx.hosts.select(), await tx.services.select()
     return InstallationSummary(
         clusters=tuple(
@@ -84,6 +86,16 @@ async def read_summary(settings: Settings) -> InstallationSummary:
                 size=f"{format_count(container.spec.cpu, 'core')}, {container.spec.memory} MiB",
             )
             for container in containers
+        )
+        + tuple(
+            ObjectSummary(
+                uuid=capsule.uuid,
+                name=capsule.name,
+                status=capsule.status,
+                reason=capsule.status_reason or "",
+                size=f"capsule of {format_count(len(capsule.spec.members), 'container')}",
+            )
+            for capsule in capsules
         ),
         hosts=tuple(hosts),
         services=tuple(services),
@@ -115,11 +127,9 @@ async def remove(
             await provider.close()
     runtime = drivers.make_runtime(settings, folder.installation())
     try:
-        for container in await runtime.list_owned():
-            with _note_fault(faults):
-                await runtime.remove(container.uuid, force=True)
-                containers.append(container.uuid)
-                show_removed("container", container.uuid, names.containers.get(container.uuid, ""))
+        async for kind, uuid in _empty_runtime(runtime, faults):
+            containers.append(uuid)
+            show_removed(kind, uuid, names.containers.get(uuid, ""))
         if faults:
             left = format_count(len(faults), "object")
             raise Temporary(f"{faults[0].reason}; {left} could not be removed: run it again")
@@ -143,6 +153,19 @@ async def remove(
         containers={uuid: names.containers.get(uuid, "") for uuid in containers},
         known_clusters=names.clusters.keys() | set(clusters),
     )
+
+
+async def _empty_runtime(runtime: Runtime, faults: list[DriverError]) -> AsyncIterator[tuple[str, str]]:
+    """Remove all containers and sandboxes; yield the kind and the uuid of each that is gone."""
+    for container in await runtime.list_owned():
+        with _note_fault(faults):
+            await runtime.remove(container.uuid, force=True)
+            yield "container", container.uuid
+    if isinstance(runtime, SupportsSandboxes):
+        for sandbox in await runtime.list_sandboxes():
+            with _note_fault(faults):
+                await runtime.remove_sandbox(sandbox.uuid)
+                yield "capsule", sandbox.uuid
 
 
 @contextlib.contextmanager

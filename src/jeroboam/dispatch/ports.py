@@ -3,14 +3,9 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from jeroboam.protocol import (
-    Assignment,
-    ContainerReport,
-    Hello,
-    HostReport,
-    ImageReport,
-    ImageWish,
-)
+from jeroboam.protocol import AnyAssignment, ContainerReport, Hello, HostReport
+from jeroboam.protocol.capsules import CapsuleReport
+from jeroboam.protocol.images import ImageReport, ImageWish
 from jeroboam.protocol.volumes import VolumeReport, VolumeWish
 
 
@@ -41,19 +36,19 @@ class AssignmentStore(Protocol):
         """Record that the host has no session, unless another one has replaced this one."""
         ...
 
-    async def assignments(self, host_id: str) -> tuple[tuple[Assignment, ...], tuple[str, ...]]:
-        """All containers that belong on the host, and the uuids of those that cannot be read.
+    async def assignments(self, host_id: str) -> tuple[tuple[AnyAssignment, ...], tuple[str, ...]]:
+        """All containers and capsules that belong on the host, and the uuids of those that cannot be read.
 
         The latter must not be treated as strays.
         """
         ...
 
-    async def assignment(self, host_id: str, container_uuid: str) -> Assignment | None:
+    async def assignment(self, host_id: str, container_uuid: str) -> AnyAssignment | None:
         """One of them; None if it does not belong there (any more). Raises `Unavailable` if this cannot be decided."""
         ...
 
-    async def report(self, host_id: str, report: ContainerReport) -> bool:
-        """Store the observation. False if no such container belongs on the host (any more)."""
+    async def report(self, host_id: str, report: ContainerReport | CapsuleReport) -> bool:
+        """Store the observation. False if no such container or capsule belongs on the host (any more)."""
         ...
 
     async def image_wishes(self, host_id: str, image: str | None = None) -> tuple[ImageWish, ...]:

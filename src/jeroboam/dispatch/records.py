@@ -3,6 +3,7 @@
 import datetime as dt
 from dataclasses import replace
 
+from jeroboam.dispatch.capsule_records import build_capsule_assignment, store_capsule_report
 from jeroboam.dispatch.ports import HostSession
 from jeroboam.domain import states
 from jeroboam.domain.container_actions import record_newest_op
@@ -14,14 +15,9 @@ from jeroboam.domain.images import normalise_registry, parse_reference
 from jeroboam.domain.registries import RegistryLogin
 from jeroboam.domain.volumes import VolumeStatus
 from jeroboam.kit.ids import Ids
-from jeroboam.protocol import (
-    Assignment,
-    ContainerReport,
-    Hello,
-    HostReport,
-    ImageReport,
-    ImageWish,
-)
+from jeroboam.protocol import AnyAssignment, Assignment, ContainerReport, Hello, HostReport
+from jeroboam.protocol.capsules import CapsuleReport
+from jeroboam.protocol.images import ImageReport, ImageWish
 from jeroboam.protocol.volumes import VolumeReport, VolumeWish
 from jeroboam.store import HostImageSelector, Store, Transaction, VolumeSelector
 
@@ -44,22 +40,30 @@ class DispatchRecords:
         self._ids = ids
         self._dispatcher = dispatcher
 
-    async def assignments(self, host_id: str) -> tuple[tuple[Assignment, ...], tuple[str, ...]]:
-        """All containers that belong on the host, and the uuids of those that cannot be read."""
+    async def assignments(self, host_id: str) -> tuple[tuple[AnyAssignment, ...], tuple[str, ...]]:
+        """All containers and capsules that belong on the host, and the uuids of those that cannot be read."""
         async with self._store.read() as tx:
             # The uuids come first: a row that breaks in between then counts as unreadable and is not lost.
-            uuids = await tx.containers.uuids({"host_id": host_id})
+            uuids = await tx.containers.uuids({"host_id": host_id}) + await tx.capsules.uuids({"host_id": host_id})
             containers = await tx.containers.select({"host_id": host_id})
+            capsules = await tx.capsules.select({"host_id": host_id})
             ports = await tx.ports.host_ports([container.uuid for container in containers if container.spec.addresses])
-            assignments = tuple([await _assignment(tx, row, ports.get(row.uuid, ())) for row in containers])
+            assignments: tuple[AnyAssignment, ...] = (
+                *[await _assignment(tx, row, ports.get(row.uuid, ())) for row in containers],
+                *map(build_capsule_assignment, capsules),
+            )
         readable = {assignment.uuid for assignment in assignments}
         return assignments, tuple(sorted(set(uuids) - readable))
 
-    async def assignment(self, host_id: str, container: str) -> Assignment | None:
-        """One container, if it belongs on the host."""
+    async def assignment(self, host_id: str, container: str) -> AnyAssignment | None:
+        """One container or capsule, if it belongs on the host."""
         async with self._store.read() as tx:
             row = await tx.containers.get(container)
-            if row is None or row.host_id != host_id:
+            if row is None:
+                capsule = await tx.capsules.get(container)
+                is_here = capsule is not None and capsule.host_id == host_id
+                return build_capsule_assignment(capsule) if capsule is not None and is_here else None
+            if row.host_id != host_id:
                 return None
             ports = await tx.ports.host_ports([row.uuid]) if row.spec.addresses else {}
             return await _assignment(tx, row, ports.get(row.uuid, ()))
@@ -129,12 +133,17 @@ class DispatchRecords:
                 await tx.hosts.update(replace(host, dispatcher=None))
 
     async def _hint_unplaced(self, tx: Transaction) -> None:
-        """A host became available: send hints for the containers that wait for one."""
+        """A host became available: send hints for what waits for one."""
         for container in await tx.containers.select({"host_id": None, "status": Status.CREATING}):
             tx.hint("container", container.uuid)
+        for capsule in await tx.capsules.select({"host_id": None, "status": Status.CREATING}):
+            tx.hint("capsule", capsule.uuid)
 
-    async def report(self, host_id: str, report: ContainerReport) -> bool:
-        """Store what the agent observed. False if the container does not belong on that host (any more)."""
+    async def report(self, host_id: str, report: ContainerReport | CapsuleReport) -> bool:
+        """Store what the agent observed. False if the subject does not belong on that host (any more)."""
+        if isinstance(report, CapsuleReport):
+            async with self._store.write() as tx:
+                return await store_capsule_report(tx, host_id, report, self._ids)
         async with self._store.write() as tx:
             container = await tx.containers.get(report.uuid)
             if container is None or container.host_id != host_id:

@@ -21,14 +21,13 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.protocol import (
     VERSION,
-    Assignment,
+    AnyAssignment,
     Assignments,
     ContainerForgotten,
     ContainerReport,
     FromAgent,
     Hello,
     HostReport,
-    ImageReport,
     LiveAnswer,
     LiveQuestion,
     LiveRequest,
@@ -40,6 +39,8 @@ from jeroboam.protocol import (
     StreamOpened,
     StreamWindow,
 )
+from jeroboam.protocol.capsules import CapsuleReport
+from jeroboam.protocol.images import ImageReport
 from jeroboam.protocol.server_streams import ServerStreams
 from jeroboam.protocol.volumes import VolumeReport
 
@@ -63,7 +64,7 @@ class AgentSession:
         self._end = end
         self._store = store
         self._sending = asyncio.Lock()
-        self._sent: dict[str, Assignment] = {}
+        self._sent: dict[str, AnyAssignment] = {}
         self._pending_answers: dict[int, asyncio.Future[LiveAnswer]] = {}
         self._last_id = 0
         self._hinted_uuids: dict[str, None] = {}
@@ -127,7 +128,7 @@ class AgentSession:
                 self.streams.receive(message)
             case StreamOpened():
                 self.streams.confirm(message)
-            case ContainerReport() | ImageReport() | VolumeReport() | HostReport():
+            case ContainerReport() | CapsuleReport() | ImageReport() | VolumeReport() | HostReport():
                 await self._store_report(message)
             case LiveResponse():
                 future = self._pending_answers.pop(message.id, None)
@@ -136,9 +137,11 @@ class AgentSession:
             case Hello():
                 log.warning("dispatch.second-hello", host=self.host_id)
 
-    async def _store_report(self, report: ContainerReport | ImageReport | VolumeReport | HostReport) -> None:
+    async def _store_report(
+        self, report: ContainerReport | CapsuleReport | ImageReport | VolumeReport | HostReport
+    ) -> None:
         match report:
-            case ContainerReport():
+            case ContainerReport() | CapsuleReport():
                 await self._store_observation(report)
             case ImageReport():
                 with contextlib.suppress(UnreadableRow):
@@ -150,7 +153,7 @@ class AgentSession:
                 if not await self._store.heartbeat(self.record, report):
                     raise ConnectionError("the agent has another session")
 
-    async def _store_observation(self, report: ContainerReport) -> None:
+    async def _store_observation(self, report: ContainerReport | CapsuleReport) -> None:
         try:
             is_known = await self._store.report(self.host_id, report)
         except UnreadableRow as error:
@@ -188,7 +191,7 @@ class AgentSession:
                 future.set_exception(ConnectionError("the session is over"))
         await self._end.close()
 
-    async def _send(self, uuid: str, assignment: Assignment | None) -> None:
+    async def _send(self, uuid: str, assignment: AnyAssignment | None) -> None:
         if assignment is None:
             self._sent.pop(uuid, None)
             await self._end.send(ContainerForgotten(uuid=uuid))

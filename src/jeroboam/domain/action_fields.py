@@ -64,6 +64,7 @@ _REGISTRY = _carry("`name`, `domain`, `username`, `password`; the last two are s
 CONTAINER: Mapping[str, FieldTable] = {
     "POST /containers": {"run": _carry("starts the container once it is created")},
     "DELETE /containers/{container}": _carry_all("force stop"),
+    "POST /capsules": {"template": _carry("an object, or its text in JSON; its fields are in the table above")},
     "POST /containers/{container}/stop": _carry_all("timeout"),
     "POST /containers/{container}/reboot": _carry_all("timeout"),
     "POST /containers/{container}/kill": _carry_all("signal"),

@@ -1,7 +1,9 @@
 """Hosts: machines that run an agent, and their resources."""
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +39,34 @@ class HostFacts:
     def shared_cpus(self) -> int:
         """The number of cores that containers share."""
         return self.cpus - len(self.dedicated_cpus)
+
+
+class PlacementSpec(Protocol):
+    """What a host is chosen by: the spec of a container or of a capsule."""
+
+    @property
+    def cpu(self) -> float: ...
+
+    @property
+    def cpu_policy(self) -> str: ...
+
+    @property
+    def memory(self) -> int: ...
+
+    @property
+    def disk(self) -> int | None: ...
+
+    @property
+    def host(self) -> str | None: ...
+
+    @property
+    def availability_zone(self) -> str | None: ...
+
+    @property
+    def runtime(self) -> str | None: ...
+
+    @property
+    def hints(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

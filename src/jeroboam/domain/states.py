@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from jeroboam.domain.clusters import (
     WELL,
@@ -20,7 +20,7 @@ from jeroboam.domain.clusters import (
     Operation,
     OperationOutcome,
 )
-from jeroboam.domain.containers import Container, ContainerObserved, Op, OpKind, RuntimeState, Status
+from jeroboam.domain.containers import Container, Op, OpKind, RuntimeState, Status
 from jeroboam.domain.errors import Conflict
 
 # ---------------------------------------------------------------------------------------------------- clusters
@@ -232,10 +232,36 @@ class StateForbids(Conflict):
     code = "invalid-state-exception"
 
 
-def pending_ops_of(container: Container) -> tuple[Op, ...]:
+class OpOutcome(Protocol):
+    """What an agent reports of the ops of a container or a capsule."""
+
+    @property
+    def seq(self) -> int: ...
+
+    @property
+    def error(self) -> str | None: ...
+
+    @property
+    def error_seq(self) -> int | None: ...
+
+
+class HasOps(Protocol):
+    """A container or a capsule."""
+
+    @property
+    def ops(self) -> tuple[Op, ...]: ...
+
+    @property
+    def observed(self) -> OpOutcome: ...
+
+    @property
+    def given_up(self) -> int: ...
+
+
+def pending_ops_of(subject: HasOps) -> tuple[Op, ...]:
     """Return the ops that are neither done nor given up, oldest first."""
-    ended_seq = max(container.observed.seq, container.given_up)
-    return tuple(op for op in container.ops if op.seq > ended_seq)
+    ended_seq = max(subject.observed.seq, subject.given_up)
+    return tuple(op for op in subject.ops if op.seq > ended_seq)
 
 
 _RUNS = frozenset({RuntimeState.RUNNING, RuntimeState.PAUSED, RuntimeState.RESTARTING})
@@ -294,10 +320,10 @@ def ask_container(
     return project_container(new_container)
 
 
-def _error_about(observed: ContainerObserved, seq: int) -> str | None:
+def find_error(observed: OpOutcome, seq: int) -> str | None:
     """Return the agent's error if it is about that op or a later one; None for one that a new op has made obsolete."""
-    subject = observed.seq if observed.error_seq is None else observed.error_seq
-    return observed.error if subject >= seq else None
+    failed_seq = observed.seq if observed.error_seq is None else observed.error_seq
+    return observed.error if failed_seq >= seq else None
 
 
 def project_container(container: Container) -> Container:
@@ -308,9 +334,9 @@ def project_container(container: Container) -> Container:
         visible_kind = next((kind for kind in _PENDING if kind in kinds), kinds[0])
         status = _PENDING.get(visible_kind, _STATUS_OF_STATE[observed.state])
         task = _TASK[OpKind.DELETE] if visible_kind is OpKind.DELETE else observed.step or _TASK.get(kinds[0])
-        reason = _error_about(observed, pending_ops[0].seq) or container.failure
+        reason = find_error(observed, pending_ops[0].seq) or container.failure
         return replace(container, status=status, status_reason=reason, task_state=task)
-    error = _error_about(observed, max(observed.seq, container.given_up))
+    error = find_error(observed, max(observed.seq, container.given_up))
     status, reason = _STATUS_OF_STATE[observed.state], error
     if container.failure is not None:
         status, reason = _S.ERROR, container.failure

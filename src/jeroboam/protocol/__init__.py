@@ -17,11 +17,12 @@ from typing import Protocol
 
 from jeroboam.domain.archives import PathStat
 from jeroboam.domain.containers import ContainerObserved, ContainerSpec, Op
-from jeroboam.domain.host_images import ImageProgress, ImageStatus
 from jeroboam.domain.host_ports import HostPort
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.registries import RegistryLogin
 from jeroboam.domain.streams import Channel, CloseReason, TerminalSize
+from jeroboam.protocol.capsules import CapsuleAssignment, CapsuleReport
+from jeroboam.protocol.images import ImageReport, ImageWish
 from jeroboam.protocol.message import Message
 from jeroboam.protocol.volumes import VolumeReport, VolumeWish
 
@@ -66,34 +67,19 @@ class Assignment(Message, frozen=True, kw_only=True, tag="assignment"):
     """The container's ports, the first of which it was created with. None: it is on its project's own network."""
 
 
-class ImageWish(Message, frozen=True, kw_only=True, tag="image-wish"):
-    """An image that the agent has to pull or to remove. It is sent again until the agent has reported the end."""
-
-    uuid: str
-    reference: str
-    project_id: str
-    status: ImageStatus
-    """`PULLING` or `DELETING`."""
-    deadline_at: dt.datetime | None = None
-
-
-class ImageReport(Message, frozen=True, kw_only=True, tag="image-report"):
-    """How far the work on an image is, or its end."""
-
-    uuid: str
-    progress: ImageProgress
+AnyAssignment = Assignment | CapsuleAssignment
 
 
 class Assignments(Message, frozen=True, kw_only=True, tag="assignments"):
-    """All containers that belong on this host. Any other container with our tag is a stray and is removed."""
+    """All containers and capsules that belong on this host. Any other with our tag is a stray and is removed."""
 
-    containers: tuple[Assignment, ...]
+    containers: tuple[AnyAssignment, ...]
     kept: tuple[str, ...] = ()
     """Uuids of containers that belong on the host too but cannot be read now. They must not be touched."""
 
 
 class ContainerForgotten(Message, frozen=True, kw_only=True, tag="container-forgotten"):
-    """The container does not belong on this host any more. The agent may forget the container."""
+    """The container or capsule does not belong on this host any more. The agent may forget it."""
 
     uuid: str
 
@@ -347,6 +333,7 @@ StreamMessage = StreamData | StreamWindow | StreamEnd | StreamClose
 ToAgent = (
     Assignments
     | Assignment
+    | CapsuleAssignment
     | ContainerForgotten
     | ImageWish
     | VolumeWish
@@ -362,6 +349,7 @@ FromAgent = (
     Hello
     | HostReport
     | ContainerReport
+    | CapsuleReport
     | ImageReport
     | VolumeReport
     | LiveResponse

@@ -42,6 +42,7 @@ from jeroboam.runtimes.base import (
 )
 from jeroboam.runtimes.fake_faults import FaultInjection, InjectedFault
 from jeroboam.runtimes.fake_images import FakeImageStore
+from jeroboam.runtimes.fake_sandboxes import FakeSandboxes
 from jeroboam.runtimes.fake_streams import PROGRAMS, FakeProcess, FakePrograms, echo, keep_all, print_all
 
 __all__ = ["FakeRuntime", "InjectedFault"]
@@ -67,6 +68,7 @@ class FakeRuntime(
     SupportsArchives,
     FakeImageStore,
     FaultInjection,
+    FakeSandboxes,
     SupportsCleanup,
     SupportsClose,
 ):
@@ -85,6 +87,7 @@ class FakeRuntime(
     ) -> None:
         FakeImageStore.__init__(self)
         FaultInjection.__init__(self)
+        FakeSandboxes.__init__(self)
         self.installation = installation
         self.url = url
         self.calls: list[tuple[str, str]] = []
@@ -182,14 +185,8 @@ class FakeRuntime(
         await self._enter("start", uuid)
         if self._get(uuid).state not in _ALIVE:
             address = Address(network="fake", addr=f"10.0.0.{self._made % 250 + 2}")
-            self._put(
-                uuid,
-                state=RuntimeState.RUNNING,
-                started_at=self._clock.now(),
-                finished_at=None,
-                exit_code=None,
-                addresses=(address,),
-            )
+            life = {"started_at": self._clock.now(), "finished_at": None, "exit_code": None}
+            self._put(uuid, state=RuntimeState.RUNNING, addresses=(address,), **life)
         await self._leave("start")
         return self._get(uuid)
 
@@ -230,7 +227,7 @@ class FakeRuntime(
 
     async def list_owned(self) -> Sequence[ContainerState]:
         await self._enter("owned", "")
-        return list(self.containers.values())
+        return [state for uuid, state in self.containers.items() if uuid not in self.sandbox_of]
 
     def events(self) -> AsyncIterator[str]:
         listener: asyncio.Queue[str | None] = asyncio.Queue()
@@ -386,5 +383,5 @@ class FakeRuntime(
 
     def _tell(self, uuid: str) -> None:
         for listener in self._listeners:
-            listener.put_nowait(uuid)
+            listener.put_nowait(self.sandbox_of.get(uuid, uuid))
         self._wake_followers()

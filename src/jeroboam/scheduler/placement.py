@@ -9,17 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from jeroboam.domain.containers import DEDICATED, ContainerSpec
-from jeroboam.domain.hosts import Host
+from jeroboam.domain.containers import DEDICATED
+from jeroboam.domain.hosts import Host, PlacementSpec
 from jeroboam.domain.quotas import ContainerUse
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacementRequest:
-    """A container to place."""
+    """A container or a capsule to place."""
 
     uuid: str
-    spec: ContainerSpec
+    spec: PlacementSpec
     volume_hosts: frozenset[str] = frozenset()
     """The uuids of the hosts that hold volumes of the container; empty if none has a host yet."""
 
@@ -194,7 +194,7 @@ def _load(candidate: CandidateHost) -> tuple[float, str]:
     return max(use.memory / max(facts.mem_total, 1), use.cpu / max(facts.cpus, 1)), candidate.host.hostname
 
 
-def _add_use(use: ContainerUse, spec: ContainerSpec) -> ContainerUse:
+def _add_use(use: ContainerUse, spec: PlacementSpec) -> ContainerUse:
     return ContainerUse(
         containers=use.containers + 1,
         memory=use.memory + spec.memory,

@@ -3,15 +3,18 @@
 from jeroboam.store.access import StoreUnavailable, fault_of
 from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.broken import BrokenRow
+from jeroboam.store.capsules import CapsuleRows
 from jeroboam.store.census import Census
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.growth import check_growth
 from jeroboam.store.history import EventFilter
-from jeroboam.store.kinds import sort_keys
+from jeroboam.store.kinds import ContainerRows, sort_keys
 from jeroboam.store.leases import Lease
 from jeroboam.store.rows import Page, Rows
 from jeroboam.store.selectors import (
     BayObjectSelector,
+    CapsuleEventSelector,
+    CapsuleSelector,
     ClusterSelector,
     ContainerSelector,
     HostImageSelector,
@@ -32,10 +35,14 @@ from jeroboam.store.transaction import Notification, Transaction
 __all__ = [
     "BayObjectSelector",
     "BrokenRow",
+    "CapsuleEventSelector",
+    "CapsuleRows",
+    "CapsuleSelector",
     "Census",
     "ClusterBrief",
     "ClusterFilter",
     "ClusterSelector",
+    "ContainerRows",
     "ContainerSelector",
     "EventFilter",
     "GroupBrief",

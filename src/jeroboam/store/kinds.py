@@ -16,8 +16,9 @@ from jeroboam.domain.containers import Container, Status
 from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.domain.quotas import ContainerUse, Quota
-from jeroboam.store import filters, tables
+from jeroboam.store import capsule_tables, filters, tables
 from jeroboam.store.briefs import ClusterBrief, GroupBrief
+from jeroboam.store.capsules import CAPSULE, CAPSULE_EVENT, list_unsettled
 from jeroboam.store.container_actions import CONTAINER_ACTION
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.history import EVENT
@@ -162,7 +163,7 @@ NODE_RECORD = RowKind(tables.node_record, NodeRecord, NodeRecordSelector)
 ALL_KINDS: tuple[RowKind[Any, Any], ...] = (
     *(TEMPLATE, CLUSTER, NODEGROUP, CERTIFICATE, CONTAINER, HOST, SERVICE, QUOTA),
     *(BAY_CONTAINER, BAY_MANIFEST, NODE_RECORD, EVENT, CONTAINER_ACTION, INTERACTIVE_SESSION),
-    *(REGISTRY, HOST_IMAGE, VOLUME, VOLUME_ATTACHMENT),
+    *(REGISTRY, HOST_IMAGE, VOLUME, VOLUME_ATTACHMENT, CAPSULE, CAPSULE_EVENT),
     *(NETWORK, SUBNET, PORT, SECURITY_GROUP, SECURITY_GROUP_RULE),
 )
 """All kinds but the briefs."""
@@ -297,10 +298,26 @@ class NodeGroupRows(Rows[NodeGroup, NodeGroupSelector]):
 
 
 _CPU_DIGITS = 9
-_SUMS = (
-    sa.func.count(),
-    *(sa.func.coalesce(sa.func.sum(tables.container.c[name]), 0) for name in ("memory", "cpu", "disk")),
-)
+_SUMMED = ("memory", "cpu", "disk")
+
+
+def _sum_use(
+    of_containers: sa.ColumnElement[bool], of_capsules: sa.ColumnElement[bool], *, by_host: bool
+) -> sa.Select[Any]:
+    """Return the query for what these containers and capsules use, with the containers of the capsules."""
+    container, capsule = tables.container, capsule_tables.capsule
+    parts = (
+        (container, sa.literal(1, sa.Integer), of_containers),
+        (capsule, capsule.c.containers, of_capsules),
+    )
+    rows = sa.union_all(
+        *(
+            sa.select(table.c.host_id, count.label("containers"), *(table.c[name] for name in _SUMMED)).where(condition)
+            for table, count, condition in parts
+        )
+    ).subquery()
+    sums = [sa.func.coalesce(sa.func.sum(rows.c[name]), 0) for name in ("containers", *_SUMMED)]
+    return sa.select(*sums, rows.c.host_id).group_by(rows.c.host_id) if by_host else sa.select(*sums)
 
 
 def _read_use(row: sa.Row[Any]) -> ContainerUse:
@@ -313,15 +330,17 @@ class ContainerRows(Rows[Container, ContainerSelector]):
     """Containers."""
 
     async def use_of_project(self, project_id: str) -> ContainerUse:
-        """Return what the project's containers use, in any state but Deleted."""
+        """Return what the project's containers use, in any state but Deleted, and those of its capsules."""
         table = tables.container
-        query = sa.select(*_SUMS).where(table.c.project_id == project_id, table.c.status != Status.DELETED)
+        of_containers = sa.and_(table.c.project_id == project_id, table.c.status != Status.DELETED)
+        query = _sum_use(of_containers, capsule_tables.capsule.c.project_id == project_id, by_host=False)
         return _read_use((await self._connection.execute(query)).one())
 
     async def use_by_host(self) -> dict[str, ContainerUse]:
-        """Return what the containers of each host use, by host uuid."""
-        host_id = tables.container.c.host_id
-        query = sa.select(*_SUMS, host_id).where(host_id.is_not(None)).group_by(host_id)
+        """Return what the containers and capsules of each host use, by host uuid."""
+        query = _sum_use(
+            tables.container.c.host_id.is_not(None), capsule_tables.capsule.c.host_id.is_not(None), by_host=True
+        )
         return {row[-1]: _read_use(row) for row in (await self._connection.execute(query)).all()}
 
     async def list_pinned_cpus(self) -> dict[str, frozenset[int]]:
@@ -336,9 +355,7 @@ class ContainerRows(Rows[Container, ContainerSelector]):
 
     async def list_unsettled(self) -> list[str]:
         """Return the uuids of containers with work to do, for a resync."""
-        table = tables.container
-        query = sa.select(table.c.uuid).where(sa.or_(table.c.deadline_at.is_not(None), table.c.host_id.is_(None)))
-        return [row[0] for row in await self._connection.execute(query)]
+        return await list_unsettled(self._connection, tables.container)
 
 
 class BayContainerRows(Rows[BayContainer, BayObjectSelector]):

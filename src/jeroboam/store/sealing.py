@@ -1,8 +1,8 @@
 """Secrets inside JSON columns: sealed when they are written to the database, opened when they are read.
 
 The URL of a proxy may hold a password. It lies in templates, in each cluster's copy of its template, and in any other
-field of that name. So does the login of a registry. The text of the column is changed and not the object, so no place
-is forgotten. Neighbour: `store`, whose engines write and read JSON through this.
+field of that name. So do the logins of registries and the secrets of capsules. The text of the column is changed and
+not the object, so no place is forgotten. Neighbour: `store`, whose engines write and read JSON through this.
 """
 
 import base64
@@ -13,15 +13,17 @@ from jeroboam.domain.ports import Sealer
 from jeroboam.store.rows import encode_json
 from jeroboam.store.tables import UnreadableValue
 
-_KEY = r'"(https?_proxy|registry_(?:username|password))":'
+_KEY = r'"(https?_proxy|registry_(?:username|password)|secret_environment)":'
 _PLAIN = re.compile(_KEY + r'"((?:[^"\\]|\\.)+)"')
 _SEALED = re.compile(_KEY + r'"sealed:([A-Za-z0-9_=-]+)"')
 # The ends of these keys with the begin of a value. Most columns have none, and finding that out is cheap.
-_PLAIN_MARKS = ('_proxy":"', 'y_username":"', 'y_password":"')
+_PLAIN_MARKS = ('_proxy":"', 'y_username":"', 'y_password":"', 't_environment":"')
 _SEALED_MARKS = tuple(f"{mark}sealed:" for mark in _PLAIN_MARKS)
 
 
 def _context_of(key: str) -> str:
+    if key == "secret_environment":
+        return "store/secret"
     return "store/proxy" if key.endswith("_proxy") else "store/registry"
 
 

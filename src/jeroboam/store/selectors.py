@@ -60,6 +60,21 @@ class ContainerSelector(ObjectSelector, total=False):
     registry_id: str
 
 
+class CapsuleSelector(ObjectSelector, total=False):
+    """Which capsules. A host of None: those that have none."""
+
+    status: str
+    host_id: str | None
+
+
+class CapsuleEventSelector(TypedDict, total=False):
+    """Which events of capsules."""
+
+    uuid: Text
+    capsule_id: str
+    project_id: Text
+
+
 class HostSelector(TypedDict, total=False):
     """Which hosts."""
 

@@ -13,6 +13,7 @@ from jeroboam.domain.containers import Container, list_volume_mounts
 from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.store import census, history, kinds, recheck, tables
+from jeroboam.store.capsules import CAPSULE, CAPSULE_EVENT, CapsuleEventRows, CapsuleRows
 from jeroboam.store.container_actions import CONTAINER_ACTION, ContainerActionRows
 from jeroboam.store.interactive import INTERACTIVE_SESSION, InteractiveSessionRows
 from jeroboam.store.leases import Leases
@@ -82,6 +83,14 @@ class Transaction:
     @cached_property
     def containers(self) -> kinds.ContainerRows:
         return kinds.ContainerRows(self._connection, kinds.CONTAINER, for_update=self._writable)
+
+    @cached_property
+    def capsules(self) -> CapsuleRows:
+        return CapsuleRows(self._connection, CAPSULE, for_update=self._writable)
+
+    @cached_property
+    def capsule_events(self) -> CapsuleEventRows:
+        return CapsuleEventRows(self._connection, CAPSULE_EVENT, for_update=False)
 
     @cached_property
     def hosts(self) -> Rows[Host, HostSelector]:

@@ -6,7 +6,7 @@ from jeroboam.agent.journal import Journal
 from jeroboam.agent.session import Agent
 from jeroboam.domain.containers import OpKind
 from jeroboam.domain.host_images import ImageStatus
-from jeroboam.protocol import ImageWish
+from jeroboam.protocol.images import ImageWish
 from tests.agent_rig import CREATE, UUID, Rig, assignment, op
 
 DAY = 86400.0

@@ -4,7 +4,7 @@ import datetime as dt
 
 from jeroboam.domain.errors import Temporary
 from jeroboam.domain.host_images import ImageProgress, ImageStatus
-from jeroboam.protocol import ImageWish
+from jeroboam.protocol.images import ImageWish
 from jeroboam.runtimes.fake import InjectedFault
 from tests.agent_rig import Rig
 

@@ -13,7 +13,6 @@ from jeroboam.api.fields import FieldCheck, no_effect
 from jeroboam.domain.errors import NotImplementedHere
 
 _ONE = "/containers/{container}"
-_PAGING = "limit marker sort_key sort_dir all_projects"
 
 
 def _handler(summary: str, sentence: str) -> Handler:
@@ -47,12 +46,7 @@ def _absent_route(
 
 
 _IMAGES_MADE = "Images cannot be made of containers yet: there is no place to put them."
-_CAPSULES = "Capsules are not available yet: this service runs single containers."
 
 ROUTES = (
     _absent_route("POST", f"{_ONE}/commit", "an image of it", _IMAGES_MADE, arguments="repository tag all_projects"),
-    _absent_route("GET", "/capsules", "the capsules", _CAPSULES, arguments=_PAGING),
-    _absent_route("POST", "/capsules", "a new capsule", _CAPSULES),
-    _absent_route("GET", "/capsules/{capsule}", "a capsule", _CAPSULES, arguments="all_projects"),
-    _absent_route("DELETE", "/capsules/{capsule}", "the capsule's end", _CAPSULES, arguments="all_projects"),
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from jeroboam.api.call import Answer, Call, Handler, reply
 from jeroboam.api.container.fields import refuse_unknown
-from jeroboam.api.container.lookup import container_to_change, record_op
+from jeroboam.api.container.lookup import container_to_ask, container_to_change, record_op
 from jeroboam.api.container.refusals import ContainerNotPlaced
 from jeroboam.api.container.shapes import Sample
 from jeroboam.api.fields import FieldCheck, InvalidField, flag, integer, read_fields, text
@@ -109,10 +109,14 @@ async def kill(call: Call) -> Answer:
     return await _record(call, OpKind.KILL, signal=values.get("signal") or "SIGKILL")
 
 
-async def find_placed(call: Call, action: str) -> tuple[Container, str]:
-    """The container and its host. Raises `Conflict` if its state forbids the action or it has no host."""
+async def find_placed(call: Call, action: str, *, is_change: bool = False) -> tuple[Container, str]:
+    """The container and its host. Raises `Conflict` if its state forbids the action or it has no host.
+
+    `is_change`: the action changes the container, so containers of capsules are refused.
+    """
+    find = container_to_change if is_change else container_to_ask
     async with call.parts.store.read() as tx:
-        container = await container_to_change(tx, call, action)
+        container = await find(tx, call, action)
     if container.host_id is None:
         raise ContainerNotPlaced(f"Container {container.uuid} is not on any host.")
     return container, container.host_id
@@ -160,7 +164,7 @@ async def logs(call: Call) -> Answer:
     if values.get("follow"):
         return await _follow_logs(call, values)
     async with call.parts.store.read() as tx:
-        container = await container_to_change(tx, call, "logs")
+        container = await container_to_ask(tx, call, "logs")
     if container.host_id is None:
         # It has never run, so it has no output.
         return reply("")

@@ -111,7 +111,7 @@ async def _read_text(stream: ByteStream) -> str:
 async def put_archive(call: Call) -> Answer:
     """POST /containers/{}/put_archive: a tar archive, unpacked into a folder of the container"""
     path = _read_path(call)
-    container, host_id = await find_placed(call, "put_archive")
+    container, host_id = await find_placed(call, "put_archive", is_change=True)
     assert call.upload is not None
     pieces = _read_base64(call.upload) if call.version >= BASE64_SINCE else _read_plain(call.upload)
     stream = await call.parts.gateway.write_archive(host_id, container.uuid, path)

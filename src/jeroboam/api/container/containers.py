@@ -19,7 +19,7 @@ from jeroboam.api.container.fields import (
     view,
 )
 from jeroboam.api.container.fitting import check_hosts, has_requirements
-from jeroboam.api.container.lookup import container_of, flag_of, record_action, record_op
+from jeroboam.api.container.lookup import container_of, container_to_change, flag_of, record_action, record_op
 from jeroboam.api.container.nets import plug_new
 from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NeedsNewerVersion, RequestedHostNotFound
@@ -29,7 +29,7 @@ from jeroboam.api.wire import next_page, page_of
 from jeroboam.domain.containers import DEFAULT_CAPABILITIES, Container, ContainerSpec, OpKind
 from jeroboam.domain.field_effects import check_fields
 from jeroboam.domain.quotas import ContainerUse
-from jeroboam.domain.states import STANDS, ask_container, check_action
+from jeroboam.domain.states import STANDS, ask_container
 from jeroboam.store import ContainerSelector, Transaction
 
 FORCE, STOP = 7, 12
@@ -158,8 +158,8 @@ async def delete(call: Call) -> Answer:
     if force and not stop:
         call.enforce("container:delete_force")
     async with call.parts.store.write() as tx:
-        container = await container_of(tx, call, "container:delete_all_projects")
-        check_action(container, "delete_after_stop" if stop else "delete_force" if force else "delete")
+        action = "delete_after_stop" if stop else "delete_force" if force else "delete"
+        container = await container_to_change(tx, call, action, "container:delete_all_projects")
         by_force = not stop and (force or container.status not in STANDS)
         await record_op(tx, call, container, OpKind.DELETE, force=by_force, stop=stop, timeout=10)
     return NO_CONTENT

@@ -4,14 +4,15 @@ The present load of hosts is not checked: it changes, and the container loop use
 a host has reported, every container is accepted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from jeroboam.api.container.refusals import SchemaError
 from jeroboam.domain.containers import DEDICATED, ContainerSpec
 from jeroboam.domain.errors import describe_bad_value
-from jeroboam.domain.hosts import Host
+from jeroboam.domain.hosts import Host, PlacementSpec
 
 LABEL_HINT = "label:"
+NO_PATHS: Mapping[str, str] = {}
 
 
 def has_requirements(spec: ContainerSpec) -> bool:
@@ -20,28 +21,41 @@ def has_requirements(spec: ContainerSpec) -> bool:
     return spec.cpu > 1 or is_dedicated or any((spec.disk, spec.runtime, spec.availability_zone, spec.hints))
 
 
-def check_hosts(hosts: Sequence[Host], spec: ContainerSpec) -> None:
-    """Raise `SchemaError` that names field and value, if no host can run the container."""
+def check_hosts(hosts: Sequence[Host], spec: PlacementSpec, *, paths: Mapping[str, str] = NO_PATHS) -> None:
+    """Raise `SchemaError` that names field and value, if no host can run the container or the capsule.
+
+    `paths` are the places of fields in the request, where these have other names.
+    """
     if not hosts:
         return
-    if spec.cpu_policy == DEDICATED:
-        max_cpus = max(len(host.facts.dedicated_cpus) for host in hosts)
-        if not max_cpus:
-            raise _refusal("cpu_policy", spec.cpu_policy, "no host has cores for that.")
-    else:
-        max_cpus = max(host.facts.shared_cpus for host in hosts)
+
+    def path_of(field: str) -> str:
+        return paths.get(field, field)
+
+    max_cpus = _count_most_cpus(hosts, spec)
     if spec.cpu > max_cpus:
-        raise _refusal("cpu", spec.cpu, f"no host has more than {_count_cores(max_cpus)}.")
+        raise _refusal(path_of("cpu"), spec.cpu, f"no host has more than {_count_cores(max_cpus)}.")
     if spec.disk is not None and not any(host.facts.disk_quota_supported for host in hosts):
         raise _refusal("disk", spec.disk, "no host can limit the disk of a container.")
     if spec.runtime is not None:
         _check_word("runtime", spec.runtime, (name for host in hosts for name in host.facts.runtimes), "runtimes")
     if spec.availability_zone:
-        _check_word("availability_zone", spec.availability_zone, (host.availability_zone for host in hosts), "zones")
+        names = (host.availability_zone for host in hosts)
+        _check_word(path_of("availability_zone"), spec.availability_zone, names, "zones")
     for key, value in spec.hints.items():
         name = key.removeprefix(LABEL_HINT)
         if not any(host.facts.labels.get(name) == value for host in hosts):
             raise _refusal(f"hints/{key}", value, f"no host's Engine has the label {name} with that value.")
+
+
+def _count_most_cpus(hosts: Sequence[Host], spec: PlacementSpec) -> int:
+    """Return the most cores that one host has for it. Raises `SchemaError` if no host has cores of that kind."""
+    if spec.cpu_policy != DEDICATED:
+        return max(host.facts.shared_cpus for host in hosts)
+    max_cpus = max(len(host.facts.dedicated_cpus) for host in hosts)
+    if not max_cpus:
+        raise _refusal("cpu_policy", spec.cpu_policy, "no host has cores for that.")
+    return max_cpus
 
 
 def check_limits(host: Host | None, spec: ContainerSpec, cpu: float) -> None:

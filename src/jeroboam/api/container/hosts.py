@@ -159,7 +159,7 @@ async def delete_service(call: Call) -> Answer:
         alive_since = tx.now - dt.timedelta(seconds=call.parts.options.service_down_time)
         if host.last_seen is not None and host.last_seen >= alive_since:
             raise Conflict(f"The agent of host {host.hostname} is up; it would come back at once.")
-        if await tx.containers.count({"host_id": host.uuid}):
+        if await tx.containers.count({"host_id": host.uuid}) or await tx.capsules.count({"host_id": host.uuid}):
             raise Conflict(f"Host {host.hostname} has containers; delete them first, by force.")
         await tx.hosts.remove({"uuid": host.uuid})
     return reply(None)

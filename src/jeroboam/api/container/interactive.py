@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from jeroboam.api.call import Answer, Call, Socket, reply
 from jeroboam.api.container.actions import find_placed, or_word_none, read_arguments
 from jeroboam.api.container.field_checks import split_command
+from jeroboam.api.container.lookup import find_stored
 from jeroboam.api.container.refusals import NoInteractiveFlag, SessionRefused
 from jeroboam.api.container.shapes import Executed
 from jeroboam.api.container.terminals import choose_subprotocol, serve_terminal
@@ -140,7 +141,7 @@ async def connect(call: Call) -> Answer:
     subprotocol = choose_subprotocol(call.subprotocols)
     async with call.parts.store.write() as tx:
         session = await _take_session(tx, call)
-        container = await tx.containers.get(session.container_id)
+        container = await find_stored(tx, session.container_id)
         if container is None or container.host_id is None:
             raise SessionRefused("The container of this session is gone.")
         check_action(container, "attach" if session.kind is SessionKind.ATTACH else "execute")

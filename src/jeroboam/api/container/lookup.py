@@ -1,9 +1,15 @@
-"""Finds the container that a path names, and records wishes for it."""
+"""Finds the container that a path names, and records wishes for it.
+
+A container of a capsule is found by its uuid, and only shown and asked: its capsule is created and deleted as a whole.
+"""
 
 from typing import Any
+from uuid import UUID
 
 from jeroboam.api.call import Call
 from jeroboam.api.container.refusals import ContainerNotFound
+from jeroboam.domain.capsule_states import project_member, refuse_member_change
+from jeroboam.domain.capsules import Capsule
 from jeroboam.domain.container_actions import UNRECORDED, record_newest_op
 from jeroboam.domain.containers import Container, OpKind
 from jeroboam.domain.errors import Conflict
@@ -20,24 +26,58 @@ def flag_of(call: Call, name: str) -> bool:
 async def container_of(tx: Transaction, call: Call, all_projects: str) -> Container:
     """The container with that uuid or name: the project's own, or any project's where the rule allows it.
 
-    A caller that the rule allows may name any container by its uuid. By name, `all_projects` is needed too.
+    A caller that the rule allows may name any container by its uuid. By name, `all_projects` is needed too. Containers
+    of capsules are among them.
     """
+    return (await _find(tx, call, all_projects))[0]
+
+
+async def _find(tx: Transaction, call: Call, all_projects: str) -> tuple[Container, Capsule | None]:
+    """The container, and the capsule that it belongs to."""
     ident = call.path["container"]
     wants_all = flag_of(call, "all_projects")
     if wants_all:
         call.enforce(all_projects)
     sees_all = wants_all or (is_uuid(ident) and call.allows(all_projects))
     matches = await tx.containers.find(ident, {} if sees_all else {"project_id": call.caller.project_id})
+    capsule = None
+    if not matches and is_uuid(ident):
+        capsule = await tx.capsules.find_by_member(str(UUID(ident)), None if sees_all else call.caller.project_id)
+        matches = [] if capsule is None else [_member_of(capsule, str(UUID(ident)))]
     if not matches:
         raise ContainerNotFound(f"Container {ident} could not be found.")
     if len(matches) > 1:
         raise Conflict("Multiple containers exist with same name, please use the container uuid instead.")
     call.subject.set_object(matches[0].uuid, matches[0].name)
-    return matches[0]
+    return matches[0], capsule
 
 
-async def container_to_change(tx: Transaction, call: Call, action: str) -> Container:
-    """The container that the path names. Raises `Conflict` if its state forbids the action."""
+def _member_of(capsule: Capsule, uuid: str) -> Container:
+    return next(project_member(capsule, member) for member in capsule.spec.members if member.uuid == uuid)
+
+
+async def find_stored(tx: Transaction, uuid: str) -> Container | None:
+    """The container with that uuid, of any project, also one of a capsule."""
+    container = await tx.containers.get(uuid)
+    if container is not None:
+        return container
+    capsule = await tx.capsules.find_by_member(uuid, None)
+    return None if capsule is None else _member_of(capsule, uuid)
+
+
+async def container_to_change(
+    tx: Transaction, call: Call, action: str, all_projects: str = "container:get_one_all_projects"
+) -> Container:
+    """The container that the path names. Raises `Conflict` if its state, or its capsule, forbids the action."""
+    container, capsule = await _find(tx, call, all_projects)
+    if capsule is not None:
+        raise refuse_member_change(capsule, container, action)
+    check_action(container, action)
+    return container
+
+
+async def container_to_ask(tx: Transaction, call: Call, action: str) -> Container:
+    """The same for an action that changes nothing: the container may belong to a capsule."""
     container = await container_of(tx, call, "container:get_one_all_projects")
     check_action(container, action)
     return container

@@ -12,6 +12,7 @@ _OWNERS = (
     "container:rebuild container:resize_container container:network_list container:network_attach "
     "container:network_detach container:add_security_group container:remove_security_group "
     "availability_zones:get_all quota:get quota:get_default image:search "
+    "capsule:create capsule:get capsule:get_all capsule:delete capsule:events "
     "registry:get_all registry:create registry:get_one registry:update registry:delete"
 ).split()
 _ADMINS = (
@@ -20,6 +21,7 @@ _ADMINS = (
     "container:delete_force container:delete_all_projects container:get_one_all_projects "
     "container:get_all_all_projects container:get_one:host container:get_one:image_pull_policy "
     "container:action:events container:get_one:privileged container:get_one:runtime "
+    "capsule:get:host capsule:get_one_all_projects capsule:get_all_all_projects capsule:delete_all_projects "
     "host:get_all host:get zun-service:get_all "
     "quota:update quota:delete quota_class:get quota_class:update "
     "zun-service:delete zun-service:enable zun-service:disable zun-service:force_down "
@@ -36,10 +38,6 @@ ABSENT_RULES = {
         }.items()
         for name in names.split()
     },
-    "GET /capsules": "capsule:get_all",
-    "POST /capsules": "capsule:create",
-    "GET /capsules/{capsule}": "capsule:get",
-    "DELETE /capsules/{capsule}": "capsule:delete",
 }
 
 RULES = (

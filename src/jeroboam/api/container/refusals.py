@@ -23,6 +23,10 @@ class ContainerNotFound(NotFound):
     code = "container-not-found"
 
 
+class CapsuleNotFound(NotFound):
+    code = "capsule-not-found"
+
+
 class HostNotFound(NotFound):
     code = "compute-node-not-found"
 

@@ -11,6 +11,7 @@ from jeroboam.api.container import (
     absent,
     actions,
     archives,
+    capsule_routes,
     changes,
     container_actions,
     containers,
@@ -363,4 +364,13 @@ _QUOTAS = (
         answer=shapes.Limits,
     ),
 )
-ROUTES = (*_CONTAINERS, *_ACTIONS, *_HOSTS, *_QUOTAS, *image_routes.ROUTES, *network_routes.ROUTES, *absent.ROUTES)
+ROUTES = (
+    *_CONTAINERS,
+    *_ACTIONS,
+    *_HOSTS,
+    *_QUOTAS,
+    *image_routes.ROUTES,
+    *network_routes.ROUTES,
+    *capsule_routes.ROUTES,
+    *absent.ROUTES,
+)

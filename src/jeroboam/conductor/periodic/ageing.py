@@ -65,6 +65,7 @@ class ClusterAgeing:
             oldest = tx.now - dt.timedelta(days=self._event_days)
             await tx.events.forget(oldest)
             await tx.container_actions.forget(oldest)
+            await tx.capsule_events.forget(oldest)
             await tx.interactive_sessions.forget(tx.now)
             await tx.host_images.give_up(tx.now)
 

@@ -60,6 +60,7 @@ from jeroboam.runtimes.docker.events import watch_containers
 from jeroboam.runtimes.docker.facts import ask_facts
 from jeroboam.runtimes.docker.images import EngineImages
 from jeroboam.runtimes.docker.networks import ProjectNetworks, is_own_machine, start_unless_detached
+from jeroboam.runtimes.docker.sandboxes import EngineSandboxes
 
 # The Engine's errors when ps does not know its options, or its output lacks the column that the Engine needs.
 _PS_REFUSES = ("ps:", "Couldn't find PID field")
@@ -85,6 +86,7 @@ class DockerRuntime(
     SupportsImages,
     SupportsTop,
     SupportsStats,
+    EngineSandboxes,
     SupportsCleanup,
     SupportsClose,
 ):
@@ -386,7 +388,8 @@ class DockerRuntime(
     async def _inspect(self, uuid: str, engine: DockerClient) -> ContainerState:
         details = await engine.containers.container(self._ids.get(uuid, container_name(uuid))).show()
         labels = details["Config"]["Labels"] or {}
-        if labels.get(spec_of.OWNER) != self.installation or spec_of.uuid_of(labels, [details["Name"]]) != uuid:
+        own_uuid = spec_of.any_uuid_of(labels, [details["Name"]])
+        if labels.get(spec_of.OWNER) != self.installation or own_uuid != uuid:
             raise ContainerGone(f"container {uuid} is not on this host")
         self._ids[uuid] = details["Id"]
         return spec_of.read_state(details)

@@ -17,6 +17,8 @@ from jeroboam.runtimes.base import ContainerState, HostMount, RuntimeOptions
 OWNER = "jeroboam.installation"
 CONTAINER = "jeroboam.container"
 PROJECT = "jeroboam.project"
+SANDBOX = "jeroboam.sandbox"
+"""The uuid of the sandbox, on itself and on its members."""
 
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
@@ -26,6 +28,29 @@ _NANO = 1_000_000_000
 def uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
     """Return the uuid of the container with these labels and names; None when we have not created it."""
     return find_owned_uuid(labels, names, label=CONTAINER, kind=ObjectKind.CONTAINER)
+
+
+def member_uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
+    """Return the uuid of the container of a capsule with these labels and names; None for any other."""
+    is_member = labels.get(KIND) == ObjectKind.MEMBER and SANDBOX in labels
+    return find_owned_uuid(labels, names, label=CONTAINER, kind=ObjectKind.MEMBER) if is_member else None
+
+
+def any_uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
+    """Return the uuid of a container by itself or of a capsule; None for any other."""
+    return uuid_of(labels, names) or member_uuid_of(labels, names)
+
+
+def sandbox_uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
+    """Return the uuid of the sandbox with these labels and names; None for any other container."""
+    is_sandbox = labels.get(KIND) == ObjectKind.SANDBOX
+    return find_owned_uuid(labels, names, label=SANDBOX, kind=ObjectKind.SANDBOX) if is_sandbox else None
+
+
+def event_uuid_of(labels: Mapping[str, str]) -> str | None:
+    """Return what an event of a container with these labels is about: a container, or the sandbox it belongs to."""
+    in_sandbox = labels.get(KIND) in {ObjectKind.MEMBER, ObjectKind.SANDBOX}
+    return labels.get(SANDBOX if in_sandbox else CONTAINER)
 
 
 def build_creation_body(
@@ -155,7 +180,7 @@ def read_state(details: Mapping[str, Any]) -> ContainerState:
         error=state.get("Error") or "",
         started_at=moment(state.get("StartedAt")),
         finished_at=moment(state.get("FinishedAt")),
-        addresses=_read_addresses(details.get("NetworkSettings") or {}),
+        addresses=read_addresses(details.get("NetworkSettings") or {}),
         ports=_read_ports(config.get("ExposedPorts") or {}),
         hostname=config.get("Hostname") or None,
         command=tuple(config.get("Cmd") or ()),
@@ -168,7 +193,8 @@ def _read_ports(port_specs: Mapping[str, object]) -> tuple[int, ...]:
     return tuple(sorted({int(port.partition("/")[0]) for port in port_specs}))
 
 
-def _read_addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
+def read_addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
+    """Return the addresses from the part of an inspection that is about networks."""
     addresses = []
     for network in (settings.get("Networks") or {}).values():
         for key, version in (("IPAddress", 4), ("GlobalIPv6Address", 6)):
