@@ -37,9 +37,11 @@ async def test_what_an_installation_made_goes_with_it_line_by_line(tmp_path, ins
     KubeconfigFile(kubeconfig).add("jeroboam-dev", content("jeroboam-dev"), uuid=uuid, make_current=True)
 
     down = f"down --yes --config {installation.config}"
-    refused = await run(installation.state, down, KUBECONFIG=str(kubeconfig))
-    assert (refused.status, refused.out) == (1, "")
-    assert "stop it first: " in refused.err
+    # Without --yes nobody is asked either.
+    for line in (down, down.replace("--yes ", "")):
+        refused = await run(installation.state, line, KUBECONFIG=str(kubeconfig))
+        assert (refused.status, refused.out) == (1, "")
+        assert "stop it first: " in refused.err
     assert await installation.stop() == 0
     done = await run(installation.state, down, KUBECONFIG=str(kubeconfig))
     assert (done.status, done.err) == (0, "")

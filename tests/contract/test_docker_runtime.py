@@ -258,7 +258,6 @@ async def test_privileged_is_run_or_refused_for_good(run):
 
 async def test_what_this_runtime_cannot_give_is_refused(runtime, uuid):
     for spec in (
-        ContainerSpec(image="busybox", nets=({"network": "x"},)),
         ContainerSpec(image="jeroboam/nosuch:1"),
         ContainerSpec(image="busybox", cpu=10_000.0),
     ):

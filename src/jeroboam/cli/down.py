@@ -40,6 +40,8 @@ def remove_installation(
         if not (has_installation or images or cache):
             raise ValueError(f"there is no installation in {settings.state}")
         if not yes:
+            if has_installation:
+                _check_stopped(settings)
             also = [text for text, is_wanted in (("node images", images), ("the cache", cache)) if is_wanted]
             own = [f"everything of the installation in {settings.state}"] if has_installation else []
             subject = " and ".join([*own, *also])
@@ -55,6 +57,19 @@ def remove_installation(
                 _remove_cache(settings)
         except KeyboardInterrupt:
             fail("interrupted; run it again to remove the rest", status=_INTERRUPTED)
+
+
+def _check_stopped(settings: options.Settings) -> None:
+    """Raise `ValueError` while the service runs: nobody is asked for what cannot be done."""
+    try:
+        with StateFolder(settings.state):
+            return
+    except StateInUse as error:
+        raise _explain_use(error, settings) from error
+
+
+def _explain_use(error: StateInUse, settings: options.Settings) -> ValueError:
+    return ValueError(f"{error}; stop it first: {format_command('stop', settings.state)}")
 
 
 def _remove_state(settings: options.Settings) -> None:
@@ -75,7 +90,7 @@ async def _remove_objects(settings: options.Settings) -> "Removal":
         with StateFolder(settings.state) as folder:
             return await remove(settings, folder, _show_removed)
     except StateInUse as error:
-        raise ValueError(f"{error}; stop it first: {format_command('stop', settings.state)}") from error
+        raise _explain_use(error, settings) from error
 
 
 def _show_removed(kind: str, uuid: str, name: str) -> None:
