@@ -10,7 +10,8 @@ COMPARED = ("master_count", "node_count", "labels", "flavor_id", "master_flavor_
 async def test_a_cluster_made_by_the_printed_command_is_the_same(cli, tmp_path):
     file = tmp_path / "cluster.yaml"
     file.write_text("masters: 3\nlabels: {a: 1, b: true}\nflavor: m1.large\nnode_groups: [{name: big, max_nodes: 2}]\n")
-    create, group = (await cli(f"cluster create one -f {file} --workers 2 --show-api")).splitlines()
+    create, wait, group = (await cli(f"cluster create one -f {file} --workers 2 --show-api")).splitlines()
+    assert wait.startswith("while "), "groups are taken once the cluster is complete"
     assert json.loads(await cli("cluster list -o json")) == [], "nothing was changed"
     await cli.openstack(create)
     await cli(f"cluster create two -f {file} --workers 2")

@@ -149,12 +149,6 @@ async def _answer_plain(
     return render_front_page(head, families, auth_uri=parts.options.auth_uri, faults=faults)
 
 
-def _find_absent(methods: Mapping[str, Route], method: str) -> Route | None:
-    """The route that says that a path is not offered, where a WebSocket is asked for at that path."""
-    route = methods.get("GET") if method == SOCKET else None
-    return route if route is not None and route.status == HTTPStatus.NOT_IMPLEMENTED else None
-
-
 class _Mount:
     """One family under its prefix."""
 
@@ -281,7 +275,7 @@ class _Mount:
         match = self._routes.match(segments)
         if match is None or "\0" in head.path:
             return self._reply_failure(_status(404))
-        route = match.methods.get(head.method) or _find_absent(match.methods, head.method)
+        route = match.methods.get(head.method)
         if route is None:
             return self._refuse_method(match.methods)
         trace.route, trace.rule, trace.path = route.path, route.rule, match.path
