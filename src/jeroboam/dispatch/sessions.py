@@ -9,8 +9,7 @@ uuid says that the agent has a new one, maybe with another dispatcher. Neighbour
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -243,8 +242,8 @@ class Dispatcher:
             if session is None:
                 return
             await session.open()
-            tasks.start(f"hints {session.host_id}", _or_close(session, session.follow_hints()))
-            tasks.start(f"resync {session.host_id}", _or_close(session, self._resync_forever(session)))
+            tasks.start(f"hints {session.host_id}", _or_close(session, session.follow_hints))
+            tasks.start(f"resync {session.host_id}", _or_close(session, lambda: self._resync_forever(session)))
             async for message in end:
                 await session.receive(message)
         except OSError as error:
@@ -289,10 +288,10 @@ class Dispatcher:
                 await session.resync()
 
 
-async def _or_close(session: AgentSession, work: Coroutine[Any, Any, None]) -> None:
+async def _or_close(session: AgentSession, work: Callable[[], Awaitable[None]]) -> None:
     """Run work beside a session's reader, and close the session at its end. After an error the agent connects again."""
     try:
-        await work
+        await work()
     except OSError:
         log.info("dispatch.session-lost", host=session.host_id)
     finally:
