@@ -16,7 +16,7 @@ from jeroboam.agent.image_pulls import ImagePulls
 from jeroboam.agent.journal import Journal, JournalEntry
 from jeroboam.agent.observations import merge_state
 from jeroboam.agent.volumes import HostVolumes
-from jeroboam.domain.containers import RESTARTING, ContainerObserved, Op, OpKind, RuntimeState
+from jeroboam.domain.containers import RESTARTING, ContainerObserved, Op, OpKind, RuntimeState, list_volume_mounts
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import Clock
 from jeroboam.protocol import Assignment
@@ -133,14 +133,17 @@ class OpExecutor:
     async def _restore(
         self, assignment: Assignment, last: ContainerObserved, state: ContainerState | None
     ) -> ContainerState | None:
-        """Provide the container's volumes after a restart of the machine, where the runtime could not start it."""
-        if self._volumes.are_ready(assignment.spec):
-            return state
-        await self._volumes.provide(assignment.spec)
+        """Provide volumes after a restart of the machine, and start what the runtime could not start without them.
+
+        That it could not is said by the runtime, and that it ran by the journal, so this may be killed anywhere.
+        """
+        if not self._volumes.are_ready(assignment.spec):
+            await self._volumes.provide(assignment.spec)
         policy = assignment.spec.restart_policy
-        is_lost = last.state is RuntimeState.RUNNING and state is not None and state.state is RuntimeState.EXITED
-        is_started = is_lost and policy is not None and policy.name in RESTARTING
-        return await self._runtime.start(assignment.uuid) if is_started else state
+        is_kept_running = policy is not None and policy.name in RESTARTING and last.state is RuntimeState.RUNNING
+        is_lost = state is not None and state.state is RuntimeState.EXITED and bool(state.error)
+        has_volumes = bool(list_volume_mounts(assignment.spec))
+        return await self._ports.start(assignment) if is_kept_running and is_lost and has_volumes else state
 
     def forget(self, uuid: str) -> None:
         """Forget the container: it is not assigned any more."""

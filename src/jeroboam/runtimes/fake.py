@@ -50,6 +50,7 @@ __all__ = ["FakeRuntime", "InjectedFault"]
 _ALIVE = frozenset({RuntimeState.RUNNING, RuntimeState.PAUSED, RuntimeState.RESTARTING})
 _FATAL_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"})
 _KILLED = 137
+_NOT_STARTED = 128
 FILE_TIME = "2026-11-23T12:00:00Z"
 _ENDED_WITH_CONTAINER = StreamEnding(reason=CloseReason.ENDED, exit_code=_KILLED)
 
@@ -126,6 +127,11 @@ class FakeRuntime(
     def end(self, uuid: str, exit_code: int = 0) -> None:
         """Simulate that the container's process exits by itself."""
         self._put(uuid, state=RuntimeState.EXITED, exit_code=exit_code, finished_at=self._clock.now(), addresses=())
+
+    def fail_to_start(self, uuid: str, error: str) -> None:
+        """Simulate that the runtime, itself started again, cannot start a container that ran."""
+        self.end(uuid, _NOT_STARTED)
+        self._put(uuid, error=error)
 
     def lose(self, uuid: str) -> None:
         """Simulate that somebody removes the container."""

@@ -6,15 +6,17 @@ import pytest
 from msgspec.structs import replace
 
 from jeroboam.agent.session import Agent
-from jeroboam.domain.containers import OpKind, RuntimeState
+from jeroboam.domain.containers import OpKind, RestartPolicy, RuntimeState
 from jeroboam.domain.errors import Temporary
 from jeroboam.domain.host_ports import FilterRule, HostPort
 from jeroboam.domain.networks import Direction, build_mac_address
 from jeroboam.runtimes.base import NetworkMissing
 from jeroboam.runtimes.fake import InjectedFault
+from jeroboam.storage.fake import FakeStorage
 from tests.agent_rig import CREATE, UUID, Rig, assignment, op
 from tests.builders import new_uuid
 
+VOLUME_MOUNT = {"type": "volume", "source": new_uuid(), "size": "1", "destination": "/data"}
 OTHER = "c0ffee00-0000-4000-8000-000000000002"
 
 
@@ -50,9 +52,10 @@ class NetworkRig(Rig):
     def __init__(self, folder) -> None:
         super().__init__(folder)
         self.networking = NotedPorts()
+        self.storage: FakeStorage | None = None
 
     def make_agent(self, **parts) -> Agent:
-        return Agent(**parts, networking=self.networking)
+        return Agent(**parts, networking=self.networking, storage=self.storage)
 
 
 @pytest.fixture
@@ -175,3 +178,24 @@ async def test_what_is_really_set_is_looked_at_now_and_then(networked):
     before = rig.networking.fresh
     await rig.clock.advance(61)
     assert rig.networking.fresh > before
+
+
+async def test_after_a_restart_of_the_machine_nothing_starts_before_its_ports_are_safe(tmp_path):
+    rig = NetworkRig(tmp_path)
+    rig.storage = FakeStorage()
+    wanted = assignment(CREATE, mounts=(VOLUME_MOUNT,), restart_policy=RestartPolicy(name="always"))
+    wanted = replace(wanted, ports=(port(5),))
+    await rig.start()
+    await rig.assign(wanted)
+    await rig.kill()
+    rig.storage.restart_machine()
+    rig.runtime.fail_to_start(UUID, "bind source path does not exist")
+    rig.assigned[UUID] = replace(wanted, ops=(), done=1)
+    rig.networking.fault = Temporary("no packet filter")
+    starts = rig.count("start")
+    await rig.start()
+    assert rig.count("start") == starts
+    rig.networking.fault = None
+    await rig.clock.advance(10)
+    assert rig.last().state is RuntimeState.RUNNING
+    await rig.kill()

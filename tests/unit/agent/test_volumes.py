@@ -67,7 +67,7 @@ async def test_after_a_restart_of_the_machine_volumes_come_back_and_then_the_con
     await rig.kill()
     rig.storage.restart_machine()
     # The runtime has tried to start the container, and found no folder.
-    rig.runtime.end(UUID, 128)
+    rig.runtime.fail_to_start(UUID, "bind source path does not exist")
     rig.assigned[UUID] = replace(wanted, ops=(), done=1)
     await rig.start()
     assert rig.storage.is_ready(VOLUME)
