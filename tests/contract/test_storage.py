@@ -97,8 +97,23 @@ async def test_a_file_that_was_begun_is_made_anew_and_one_that_is_whole_is_not(l
     assert subprocess.run(["grep", "-q", "data", image], check=False).returncode == 0
 
 
+async def test_a_failure_makes_no_volume_without_a_limit(local, tmp_path, monkeypatch):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "mkfs.ext4").write_text("#!/bin/sh\necho no room >&2\nexit 1\n")
+    (programs / "mkfs.ext4").chmod(0o755)
+    path = os.environ["PATH"]
+    monkeypatch.setenv("PATH", f"{programs}:{path}")
+    with pytest.raises(Temporary, match="no room"):
+        await local.provide(UUID, size=1)
+    assert not local.is_ready(UUID)
+    monkeypatch.setenv("PATH", path)
+    folder = await local.provide(UUID, size=1)
+    assert filesystems.is_mounted(folder.parent)
+
+
 async def test_a_machine_without_mounts_has_plain_folders(local, monkeypatch):
-    monkeypatch.setattr(filesystems, "shares_mounts", lambda: False)
+    monkeypatch.setattr(filesystems, "may_mount", lambda: False)
     folder = await local.provide(UUID, size=1)
     assert local.is_ready(UUID)
     assert not filesystems.is_mounted(folder.parent / "mounted")

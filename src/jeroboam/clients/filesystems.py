@@ -11,6 +11,10 @@ from jeroboam.domain.errors import Permanent, Temporary
 
 _GIB = 1 << 30
 _SECONDS = 60.0
+_STATUS = Path("/proc/self/status")
+_LOOP_CONTROL = "/dev/loop-control"
+_SYS_ADMIN = 21
+"""The number of that capability (capabilities(7))."""
 _OWN_MOUNTS = Path("/proc/self/ns/mnt")
 _MACHINE_MOUNTS = Path("/proc/1/ns/mnt")
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -18,7 +22,17 @@ _MOUNTS = Path("/proc/self/mountinfo")
 _ESCAPES = {"\\040": " ", "\\011": "\t", "\\012": "\n", "\\134": "\\"}
 
 
-def shares_mounts() -> bool:
+def may_mount() -> bool:
+    """Whether this process may mount files, and for the whole machine."""
+    return _shares_mounts() and _has_capability(_SYS_ADMIN) and os.access(_LOOP_CONTROL, os.W_OK)
+
+
+def _has_capability(number: int) -> bool:
+    fields = dict(line.split(":", 1) for line in _STATUS.read_text(encoding="utf-8").splitlines() if ":" in line)
+    return bool(int(fields["CapEff"], 16) >> number & 1)
+
+
+def _shares_mounts() -> bool:
     """Whether what this process mounts is mounted for the whole machine.
 
     Where the first process may not be looked at, a root that only receives mounts (`master`) says that it is not.

@@ -82,15 +82,10 @@ class LocalStorage(Storage):
 
     async def _make(self, folder: Path, size: int) -> None:
         """Make the volume. One without an image or a plain folder has held nothing yet."""
-        if filesystems.shares_mounts():
-            try:
-                await filesystems.create_image(folder / _IMAGE, size=size)
-                await filesystems.mount_image(folder / _IMAGE, folder / _MOUNTED)
-            except (Permanent, Temporary) as error:
-                log.warning("a volume has no limit: no file system can be mounted", reason=error.reason)
-                (folder / _IMAGE).unlink(missing_ok=True)
-            else:
-                return
+        if filesystems.may_mount():
+            await filesystems.create_image(folder / _IMAGE, size=size)
+            return
+        log.warning("a volume has no limit: this process may not mount file systems", volume=folder.name)
         _open_folder(folder / _PLAIN)
 
 
