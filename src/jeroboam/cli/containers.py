@@ -168,17 +168,9 @@ async def _run(zun: ContainerClient, wish: dict[str, Any], *, wait: bool) -> dic
                 return container
             container = latest
     if container["status"] in _FAILED:
-        raise Permanent(f"container {container['name']}: {_explain_failure(container)}")
+        name, reason = container["name"], container.get("status_reason") or container["status"]
+        raise Permanent(f"container {name}: {reason}; the container stays until: jeroboam rm {name}")
     return container
-
-
-def _explain_failure(container: dict[str, Any]) -> str:
-    """Return the reason, and what may be done."""
-    reason = str(container.get("status_reason") or container["status"])
-    # As the Engine's client says it.
-    if "registry cannot be reached" in reason:
-        reason += "; an image that the Docker Engine of its host has already needs none (docker load)"
-    return f"{reason}; the container stays until: jeroboam rm {container['name']}"
 
 
 def list_containers(

@@ -314,7 +314,8 @@ def explain_failure(image: str, message: str) -> DriverError:
     for phrase, sentence in _REFUSALS:
         if phrase.search(plain):
             return Permanent(f"{action}: {sentence}")
-    return RegistryUnreachable(f"{action}: its registry cannot be reached, or its answer is not that of a registry")
+    reason = "its registry cannot be reached, or its answer is not that of a registry"
+    return RegistryUnreachable(f"{action}: {reason}; an image that the host has already needs none (docker load)")
 
 
 def _list_names(image: str) -> list[str]:
