@@ -3,6 +3,7 @@
 Neighbour: `fake`, which this is a part of.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -25,26 +26,26 @@ class FakeSandboxes(SupportsSandboxes):
         """The sandbox of each member that exists."""
         self.sandbox_count = 0
 
-    async def _enter(self, method: str, about: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _enter(self, method: str, about: str) -> None: ...
 
-    async def _leave(self, method: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _leave(self, method: str) -> None: ...
 
-    def _tell(self, uuid: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _tell(self, uuid: str) -> None: ...
 
-    def end(self, uuid: str, exit_code: int = 0) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def end(self, uuid: str, exit_code: int = 0) -> None: ...
 
-    def lose(self, uuid: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def lose(self, uuid: str) -> None: ...
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
-        raise NotImplementedError
+    @abstractmethod
+    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState: ...
 
-    async def start(self, uuid: str) -> ContainerState:
-        raise NotImplementedError
+    @abstractmethod
+    async def start(self, uuid: str) -> ContainerState: ...
 
     def end_sandbox(self, uuid: str) -> None:
         """Simulate that the sandbox ends by itself, with all in it, as when the runtime was restarted."""

@@ -32,7 +32,7 @@ from jeroboam.store import Transaction
 
 ATTACH_SINCE, DETACH_SINCE, DETACH_BY_PORT_SINCE, GROUPS_UNTIL = 8, 6, 17, 14
 MOST_NETS = 8
-_NO_NETWORKS = "This service has no networks of its own ([networking] driver)."
+NO_NETWORKS = "This service has no networks of its own ([networking] driver)."
 
 
 async def plug_new(tx: Transaction, call: Call, container: str, spec: ContainerSpec) -> ContainerSpec:
@@ -40,7 +40,7 @@ async def plug_new(tx: Transaction, call: Call, container: str, spec: ContainerS
     if not call.parts.options.has_networks:
         for name, value in (("nets", spec.nets), ("security_groups", spec.security_groups)):
             if value not in ((), ("default",)):
-                raise BadValue(name, value, _NO_NETWORKS)
+                raise BadValue(name, value, NO_NETWORKS)
         return spec
     project_id = call.caller.project_id
     if not spec.nets:
@@ -163,7 +163,7 @@ GROUP = {"name": text()}
 def _read_target(call: Call, values: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """The network or the port that the arguments name: exactly one of both."""
     if not call.parts.options.has_networks:
-        raise NotImplementedHere(_NO_NETWORKS)
+        raise NotImplementedHere(NO_NETWORKS)
     network, port = values.get("network"), values.get("port")
     if (network is None) == (port is None):
         raise InvalidField("network", network, "exactly one of network and port has to be named.")
@@ -271,7 +271,7 @@ async def _change_groups(call: Call, kind: OpKind) -> Answer:
     if "name" not in values:
         raise InvalidField("name", None, "it is required.")
     if not call.parts.options.has_networks:
-        raise NotImplementedHere(_NO_NETWORKS)
+        raise NotImplementedHere(NO_NETWORKS)
     is_more = kind is OpKind.ADD_SECURITY_GROUP
     async with call.parts.store.write() as tx:
         container = await _container_with_ports(tx, call, kind.value)

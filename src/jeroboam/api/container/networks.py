@@ -6,6 +6,7 @@ container comes, and removes it after the last one. So there is nothing to make;
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container.fields import refuse_unknown
+from jeroboam.api.container.nets import NO_NETWORKS
 from jeroboam.api.container.shapes import NetworkShape
 from jeroboam.api.fields import InvalidField, read_fields, text
 from jeroboam.api.network_objects import NetworkNotFound
@@ -53,7 +54,7 @@ async def delete(call: Call) -> Answer:
 
 def _check_offered(call: Call) -> None:
     if not call.parts.options.has_networks:
-        raise NotImplementedHere("This service has no networks of its own ([networking] driver).")
+        raise NotImplementedHere(NO_NETWORKS)
 
 
 async def _find(tx: Transaction, ident: str) -> Network:

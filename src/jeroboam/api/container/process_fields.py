@@ -4,6 +4,7 @@ They belong to the newest version, so that no older client meets them. Neighbour
 """
 
 import re
+from functools import partial
 from typing import Any
 
 from jeroboam.api.container.field_checks import check_path
@@ -71,91 +72,65 @@ def _sysctls(name: str, value: Any) -> dict[str, str]:
 _OBJECT = {"type": "object"}
 _NAMES = {"type": "array", "items": {"type": "string"}}
 
+_added_field = partial(ContainerField, since=ADDED_SINCE, sortable=False, is_added=True)
+
 PROCESS_FIELDS = (
-    ContainerField(
+    _added_field(
         name="user",
         check=_USER,
         effect=docker("`USER[:GROUP]`, by name or number"),
-        since=ADDED_SINCE,
         type=str | None,
-        sortable=False,
-        is_added=True,
     ),
-    ContainerField(
+    _added_field(
         name="ulimits",
         check=FieldCheck(_ulimits, _OBJECT),
         effect=docker("by name, a number or `soft` and `hard`; -1 is no limit"),
-        since=ADDED_SINCE,
         type=dict[str, Ulimit],
-        sortable=False,
-        is_added=True,
     ),
-    ContainerField(
+    _added_field(
         name="init",
         check=strict_flag,
         effect=docker("a first process that reaps orphans and passes signals on"),
-        since=ADDED_SINCE,
         type=bool,
-        sortable=False,
-        is_added=True,
     ),
-    ContainerField(
+    _added_field(
         name="read_only",
         check=strict_flag,
         effect=docker("a root file system that nobody can write to"),
-        since=ADDED_SINCE,
         type=bool,
-        sortable=False,
-        is_added=True,
     ),
-    ContainerField(
+    _added_field(
         name="tmpfs",
         check=FieldCheck(_tmpfs, _OBJECT),
         effect=docker("folders in memory, with their sizes in MiB"),
-        since=ADDED_SINCE,
         type=dict[str, int],
-        sortable=False,
-        is_added=True,
     ),
-    ContainerField(
+    _added_field(
         name="cap_drop",
         check=FieldCheck(_capabilities, _NAMES),
         effect=docker("capabilities of Linux, or `ALL`; NET_RAW is dropped in any case"),
-        since=ADDED_SINCE,
         type=tuple[str, ...],
-        sortable=False,
-        is_added=True,
     ),
-    ContainerField(
+    _added_field(
         name="cap_add",
         check=FieldCheck(_capabilities, _NAMES),
         effect=docker("capabilities of Linux; those that Docker gives by default, others by policy"),
-        since=ADDED_SINCE,
         type=tuple[str, ...],
-        sortable=False,
-        is_added=True,
     ),
-    ContainerField(
+    _added_field(
         name="sysctls",
         check=FieldCheck(_sysctls, _OBJECT),
         effect=docker("parameters of the kernel that are safe to set in a network of one's own"),
-        since=ADDED_SINCE,
         type=dict[str, str],
-        sortable=False,
-        is_added=True,
     ),
-    ContainerField(
+    _added_field(
         name="exit_code",
         type=int | None,
         show=lambda container, _: container.observed.exit_code,
-        sortable=False,
-        is_added=True,
     ),
-    ContainerField(
+    _added_field(
         name="health",
         type=str | None,
         show=lambda container, _: container.observed.health,
-        sortable=False,
-        is_added=True,
     ),
 )

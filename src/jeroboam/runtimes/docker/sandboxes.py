@@ -6,6 +6,7 @@ a sandbox is always found by it. Neighbours: `runtime`, which this is a part of;
 """
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -37,20 +38,20 @@ class EngineSandboxes(SupportsSandboxes):
     _ids: dict[str, str]
 
     @property
-    def _ops(self) -> DockerClient:
-        raise NotImplementedError
+    @abstractmethod
+    def _ops(self) -> DockerClient: ...
 
-    def _about_container(self, action: str, uuid: str) -> AbstractContextManager[None]:
-        raise NotImplementedError
+    @abstractmethod
+    def _about_container(self, action: str, uuid: str) -> AbstractContextManager[None]: ...
 
-    async def inspect(self, uuid: str) -> ContainerState:
-        raise NotImplementedError
+    @abstractmethod
+    async def inspect(self, uuid: str) -> ContainerState: ...
 
-    async def _container(self, uuid: str, *, live: bool = False) -> DockerContainer:
-        raise NotImplementedError
+    @abstractmethod
+    async def _container(self, uuid: str, *, live: bool = False) -> DockerContainer: ...
 
-    async def _write_files(self, container: DockerContainer, spec: ContainerSpec) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _write_files(self, container: DockerContainer, spec: ContainerSpec) -> None: ...
 
     async def run_sandbox(self, spec: SandboxSpec) -> SandboxState:
         with translate_errors(f"creating the sandbox of {spec.name}"):
